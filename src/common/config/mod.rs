@@ -1,0 +1,315 @@
+//! What an installer decides: `config.yaml`. Here is its shape with every default; `load` reads it, `watch` reads it
+//! again. What a user changes while the hub runs is no business of this file: that lives in the store.
+
+mod load;
+mod problem;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod validate;
+mod watch;
+
+pub use load::{FILE_NAME, Loaded, load, load_without_file, process_env};
+pub use problem::{ConfigError, Problem};
+pub use secrets::{SecretError, api_key};
+pub use watch::{RESTART_KEYS, Watcher};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole file. Every key has a default, so that an empty file is a working hub.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub gateway: Gateway,
+    pub providers: Providers,
+    pub model_profile: ModelProfileSeed,
+    pub zigbee: Zigbee,
+    pub mqtt: Mqtt,
+    pub mcp: Mcp,
+    pub store: Store,
+    pub log: Log,
+}
+
+/// The door: where the hub listens and whom it lets in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// An IP address. `0.0.0.0` and `::` listen on every interface.
+    pub host: std::net::IpAddr,
+    /// 0 takes a free port and logs it.
+    pub port: u16,
+    pub auth: Auth,
+    /// Refuse callers from outside the private ranges and the hub's own networks.
+    pub lan_only: bool,
+    /// Further names by which browsers may call the hub (`Host` and `Origin`), without port.
+    pub allowed_hosts: Vec<String>,
+    /// Further origins whose pages may use the hub, such as `https://panel.example:8443`, or `null` for local files.
+    pub allowed_origins: Vec<String>,
+    /// Connections open at once, all callers together.
+    pub max_connections: usize,
+    /// Connections open at once from one address. Loopback is exempt: a proxy on the hub calls for everybody.
+    pub max_connections_per_address: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Open on a loopback bind, required on any other.
+    Auto,
+    Required,
+    Off,
+}
+
+/// Who answers. The order is `active`, then `fallback`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Providers {
+    pub active: ProviderName,
+    pub fallback: Vec<ProviderName>,
+    pub openai: Provider,
+    pub anthropic: Provider,
+    pub gemini: Provider,
+    pub openrouter: Provider,
+    pub ollama: Provider,
+    pub local: Provider,
+    /// Seconds without a single event, once content has begun.
+    pub inter_token_s: u64,
+    /// Seconds for a whole answer.
+    pub total_s: u64,
+}
+
+/// The rows a chain can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderName {
+    Openai,
+    Anthropic,
+    Gemini,
+    Openrouter,
+    Ollama,
+    Local,
+    Assistant,
+}
+
+impl ProviderName {
+    pub const ALL: [ProviderName; 7] = [
+        ProviderName::Openai,
+        ProviderName::Anthropic,
+        ProviderName::Gemini,
+        ProviderName::Openrouter,
+        ProviderName::Ollama,
+        ProviderName::Local,
+        ProviderName::Assistant,
+    ];
+
+    /// The word of the config file and of the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProviderName::Openai => "openai",
+            ProviderName::Anthropic => "anthropic",
+            ProviderName::Gemini => "gemini",
+            ProviderName::Openrouter => "openrouter",
+            ProviderName::Ollama => "ollama",
+            ProviderName::Local => "local",
+            ProviderName::Assistant => "assistant",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<ProviderName> {
+        ProviderName::ALL.into_iter().find(|name| name.as_str() == word)
+    }
+
+    /// Answers without the internet: what `mode: local` may use.
+    pub fn is_local(self) -> bool {
+        matches!(self, ProviderName::Ollama | ProviderName::Local | ProviderName::Assistant)
+    }
+}
+
+/// One provider's row. Read by `load`, a key that is absent takes the default of its own row, and not of this type.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provider {
+    /// The provider's own name of the model.
+    pub model: String,
+    /// Without the endpoint's path: `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// The environment variable, or the systemd credential in lower case, that holds the key. None: no key is sent.
+    pub api_key_env: Option<String>,
+    /// Seconds until the first content. Long for a local model, which may have to be loaded first.
+    pub first_token_s: Option<u64>,
+}
+
+/// Seeds the model profile `default` at the first start; from then on the store holds it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelProfileSeed {
+    pub system_prompt: Option<String>,
+    pub temperature: Option<f32>,
+    pub max_tokens: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Zigbee {
+    pub backend: ZigbeeBackend,
+    /// `auto`, a path, or `tcp://host:port`.
+    pub port: String,
+    /// `auto` or 11 to 26.
+    pub channel: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ZigbeeBackend {
+    Auto,
+    Direct,
+    Zigbee2mqtt,
+    Simulated,
+    Off,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mqtt {
+    pub url: String,
+    pub base_topic: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mcp {
+    pub servers: BTreeMap<String, McpServer>,
+}
+
+/// An MCP server behind the hub: a `command` or a `url`, not both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpServer {
+    pub command: Vec<String>,
+    pub url: Option<String>,
+    /// Header name to the environment variable that holds its value.
+    pub headers_env: BTreeMap<String, String>,
+    pub enabled: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// The database file; its folder must exist.
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,hearth::router=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// journald under systemd, pretty on a terminal, JSON otherwise.
+    Auto,
+    Pretty,
+    Json,
+    Journald,
+}
+
+impl Providers {
+    /// The rows with their names, in the order of the file.
+    pub fn rows(&self) -> impl Iterator<Item = (ProviderName, &Provider)> {
+        ProviderName::ALL.into_iter().filter_map(|name| Some((name, self.row(name)?)))
+    }
+
+    fn rows_mut(&mut self) -> [&mut Provider; 6] {
+        let Providers { openai, anthropic, gemini, openrouter, ollama, local, .. } = self;
+        [openai, anthropic, gemini, openrouter, ollama, local]
+    }
+
+    /// The row of a provider; the assistant has none.
+    pub fn row(&self, name: ProviderName) -> Option<&Provider> {
+        match name {
+            ProviderName::Openai => Some(&self.openai),
+            ProviderName::Anthropic => Some(&self.anthropic),
+            ProviderName::Gemini => Some(&self.gemini),
+            ProviderName::Openrouter => Some(&self.openrouter),
+            ProviderName::Ollama => Some(&self.ollama),
+            ProviderName::Local => Some(&self.local),
+            ProviderName::Assistant => None,
+        }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Gateway {
+        Gateway {
+            host: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            port: 8000,
+            auth: Auth::Auto,
+            lan_only: true,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_connections: 8192,
+            max_connections_per_address: 64,
+        }
+    }
+}
+
+impl Default for Providers {
+    fn default() -> Providers {
+        let row = |model: &str, base_url: &str, key: Option<&str>, first_token_s: u64| Provider {
+            model: model.into(),
+            base_url: base_url.into(),
+            api_key_env: key.map(Into::into),
+            first_token_s: Some(first_token_s),
+        };
+        Providers {
+            active: ProviderName::Openai,
+            fallback: vec![ProviderName::Anthropic, ProviderName::Local, ProviderName::Assistant],
+            openai: row("gpt-4o-mini", "https://api.openai.com/v1", Some("OPENAI_API_KEY"), 60),
+            anthropic: row("claude-haiku-4-5", "https://api.anthropic.com", Some("ANTHROPIC_API_KEY"), 60),
+            gemini: row("gemini-2.5-flash", "https://generativelanguage.googleapis.com", Some("GEMINI_API_KEY"), 60),
+            openrouter: row("openai/gpt-4o-mini", "https://openrouter.ai/api/v1", Some("OPENROUTER_API_KEY"), 60),
+            ollama: row("llama3.2", "http://127.0.0.1:11434", None, 180),
+            local: row("local", "http://127.0.0.1:8080/v1", None, 180),
+            inter_token_s: 60,
+            total_s: 900,
+        }
+    }
+}
+
+impl Default for Zigbee {
+    fn default() -> Zigbee {
+        Zigbee { backend: ZigbeeBackend::Auto, port: "auto".into(), channel: "auto".into() }
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Mqtt {
+        Mqtt { url: "mqtt://127.0.0.1:1883".into(), base_topic: "zigbee2mqtt".into() }
+    }
+}
+
+impl Default for McpServer {
+    fn default() -> McpServer {
+        McpServer { command: Vec::new(), url: None, headers_env: BTreeMap::new(), enabled: true }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { path: "./hearth.redb".into() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { level: "info".into(), format: LogFormat::Auto }
+    }
+}

@@ -1,0 +1,252 @@
+//! Checks that no type can make: forms of names and addresses, ranges, and keys that exclude each other. Looks at the
+//! configuration alone, apart from asking whether the store's path is a folder.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Config, McpServer, Provider};
+use crate::common::log;
+
+/// The longest deadline, seconds: one day.
+const DEADLINE_S_MAX: u64 = 24 * 60 * 60;
+
+/// The longest name of an MCP server, bytes; names of tools are built from it.
+const SERVER_NAME_BYTES_MAX: usize = 64;
+
+/// A key whose value cannot be.
+pub(super) struct Fault {
+    /// The full name: `gateway.allowed_hosts`.
+    pub key: String,
+    pub text: String,
+    pub help: Option<String>,
+}
+
+/// Everything that is wrong, in the order of the keys.
+pub(super) fn check(config: &Config) -> Vec<Fault> {
+    let mut faults = Faults(Vec::new());
+    gateway(config, &mut faults);
+    providers(config, &mut faults);
+    devices(config, &mut faults);
+    for (name, server) in &config.mcp.servers {
+        mcp_server(name, server, &mut faults);
+    }
+    if config.store.path.as_os_str().is_empty() || config.store.path.is_dir() {
+        faults.add("store.path", "the database is a file, and this is a folder", "for example ./hearth.redb");
+    }
+    if let Err(text) = log::filter(&config.log.level) {
+        faults.add("log.level", text, "one of error, warn, info, debug, trace, or a filter: info,hearth::router=debug");
+    }
+    faults.0
+}
+
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, key: impl Into<String>, text: impl Into<String>, help: &str) {
+        let help = (!help.is_empty()).then(|| help.to_owned());
+        self.0.push(Fault { key: key.into(), text: text.into(), help });
+    }
+}
+
+fn gateway(config: &Config, faults: &mut Faults) {
+    let gateway = &config.gateway;
+    for host in gateway.allowed_hosts.iter().filter(|host| !is_host(host)) {
+        let text = format!("`{host}` is no host name or IP address");
+        faults.add("gateway.allowed_hosts", text, "a name alone, such as hub.example, without scheme, port and path");
+    }
+    for origin in gateway.allowed_origins.iter().filter(|origin| !is_origin(origin)) {
+        let text = format!("`{origin}` is no origin");
+        faults.add("gateway.allowed_origins", text, "scheme://host[:port] without a path, in lower case, or null");
+    }
+    for (key, value) in [
+        ("gateway.max_connections", gateway.max_connections),
+        ("gateway.max_connections_per_address", gateway.max_connections_per_address),
+    ] {
+        if value == 0 {
+            faults.add(key, "with 0 nobody could connect", "");
+        }
+    }
+}
+
+fn providers(config: &Config, faults: &mut Faults) {
+    let providers = &config.providers;
+    let mut seen = BTreeSet::new();
+    for name in providers.fallback.iter().filter(|name| !seen.insert(**name)) {
+        faults.add("providers.fallback", format!("`{}` stands in it twice", name.as_str()), "");
+    }
+    for (name, row) in providers.rows() {
+        provider(name.as_str(), row, faults);
+    }
+    for (key, seconds) in
+        [("providers.inter_token_s", providers.inter_token_s), ("providers.total_s", providers.total_s)]
+    {
+        deadline(key, seconds, faults);
+    }
+    let seed = &config.model_profile;
+    if seed.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
+        faults.add("model_profile.temperature", "it must be from 0 to 2", "");
+    }
+    if seed.max_tokens == Some(0) {
+        faults.add(
+            "model_profile.max_tokens",
+            "an answer of 0 tokens is none",
+            "leave it out for the provider's own limit",
+        );
+    }
+}
+
+fn provider(name: &str, row: &Provider, faults: &mut Faults) {
+    let key = |key: &str| format!("providers.{name}.{key}");
+    if row.model.trim().is_empty() {
+        faults.add(key("model"), "it is empty", "the provider's own name of a model");
+    }
+    if let Err(text) = http_url(&row.base_url) {
+        faults.add(key("base_url"), text, "for example https://api.openai.com/v1 or http://127.0.0.1:8080/v1");
+    }
+    // The text may be the key itself, put into the wrong place: it is not shown.
+    if row.api_key_env.as_ref().is_some_and(|env| !is_env_name(env)) {
+        faults.add(
+            key("api_key_env"),
+            "this is no name of an environment variable",
+            "it names the variable that holds the key, such as OPENAI_API_KEY; the key itself does not belong here",
+        );
+    }
+    if let Some(seconds) = row.first_token_s {
+        deadline(&key("first_token_s"), seconds, faults);
+    }
+}
+
+fn deadline(key: &str, seconds: u64, faults: &mut Faults) {
+    if !(1..=DEADLINE_S_MAX).contains(&seconds) {
+        faults.add(key, format!("it must be from 1 to {DEADLINE_S_MAX} seconds"), "");
+    }
+}
+
+fn devices(config: &Config, faults: &mut Faults) {
+    let port = config.zigbee.port.as_str();
+    let is_tcp = port.strip_prefix("tcp://").is_some_and(|address| has_host_and_port(address, true));
+    if !(port == "auto" || port.starts_with('/') || is_tcp) {
+        faults.add("zigbee.port", "this is no port", "auto, a path such as /dev/ttyUSB0, or tcp://host:port");
+    }
+    let channel = config.zigbee.channel.as_str();
+    if channel != "auto" && !channel.parse().is_ok_and(|number: u8| (11..=26).contains(&number)) {
+        faults.add("zigbee.channel", "there is no such channel", "auto, or a number from 11 to 26");
+    }
+    let address = config.mqtt.url.strip_prefix("mqtt://").or_else(|| config.mqtt.url.strip_prefix("mqtts://"));
+    if !address.is_some_and(|address| has_host_and_port(address.trim_end_matches('/'), false)) {
+        faults.add("mqtt.url", "this is no MQTT address", "mqtt://host[:port] or mqtts://host[:port]");
+    }
+    let topic = config.mqtt.base_topic.as_str();
+    if topic.is_empty() || topic.contains(['+', '#', '\0']) || topic.starts_with('/') || topic.ends_with('/') {
+        faults.add("mqtt.base_topic", "this is no topic that can be written to", "for example zigbee2mqtt");
+    }
+}
+
+fn mcp_server(name: &str, server: &McpServer, faults: &mut Faults) {
+    let key = |key: &str| format!("mcp.servers.{name}.{key}");
+    let is_name_char = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !(1..=SERVER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(is_name_char) {
+        faults.add(
+            format!("mcp.servers.{name}"),
+            "the name cannot be part of a tool's name",
+            "1 to 64 of A-Z a-z 0-9 _ -",
+        );
+    }
+    match (&server.command[..], &server.url) {
+        ([], None) => {
+            faults.add(format!("mcp.servers.{name}"), "it has neither `command` nor `url`", "give it one of the two")
+        }
+        ([], Some(url)) => {
+            if let Err(text) = http_url(url) {
+                faults.add(key("url"), text, "for example https://host/mcp");
+            }
+        }
+        (_, Some(_)) => {
+            faults.add(format!("mcp.servers.{name}"), "it has both `command` and `url`", "remove one of the two")
+        }
+        ([program, ..], None) if program.is_empty() => faults.add(key("command"), "the program's name is empty", ""),
+        (_, None) => {}
+    }
+    if !server.command.is_empty() && !server.headers_env.is_empty() {
+        faults.add(key("headers_env"), "a server that is a command gets no headers", "");
+    }
+    for (header, env) in &server.headers_env {
+        if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            faults.add(key("headers_env"), "a header's name has other characters", "for example Authorization");
+        }
+        if !is_env_name(env) {
+            let help = "it names the variable that holds the header's value; the value itself does not belong here";
+            faults.add(
+                format!("mcp.servers.{name}.headers_env.{header}"),
+                "this is no name of an environment variable",
+                help,
+            );
+        }
+    }
+}
+
+/// `http://` or `https://`, a host, and nothing that a request's path cannot be put behind.
+fn http_url(url: &str) -> Result<(), &'static str> {
+    let parsed: hyper::Uri = url.parse().map_err(|_| "this is no URL")?;
+    if !matches!(parsed.scheme_str(), Some("http" | "https")) {
+        return Err("the URL must begin with http:// or https://");
+    }
+    let authority = parsed.authority().ok_or("the URL names no host")?;
+    if authority.as_str().contains('@') {
+        return Err("the URL must not hold a name or password");
+    }
+    if authority.host().is_empty() {
+        return Err("the URL names no host");
+    }
+    // hyper takes `host:` and `host:70000` for a name without a port.
+    let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    if !after_host.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("the port is no number from 1 to 65535");
+    }
+    if parsed.query().is_some() || url.contains('#') {
+        return Err("the URL must end with its path, without ? and #");
+    }
+    Ok(())
+}
+
+/// A name of letters, digits, `-` and `.`, or an IP address; without port.
+fn is_host(host: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let unbracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    unbracketed.parse::<IpAddr>().is_ok()
+        || (host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(is_label))
+}
+
+/// `host`, `host:port`, `[v6]:port`.
+fn has_host_and_port(address: &str, port_needed: bool) -> bool {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    match address.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            is_host(host) && is_port(port) && (!host.contains(':') || host.starts_with('['))
+        }
+        _ => !port_needed && is_host(address),
+    }
+}
+
+/// As browsers send it: `null`, or scheme, host and port in lower case without a path.
+fn is_origin(origin: &str) -> bool {
+    let is_scheme_char = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.');
+    origin == "null"
+        || origin.split_once("://").is_some_and(|(scheme, address)| {
+            scheme.starts_with(|c: char| c.is_ascii_lowercase())
+                && scheme.bytes().all(is_scheme_char)
+                && !address.bytes().any(|b| b.is_ascii_uppercase())
+                && has_host_and_port(address, false)
+        })
+}
+
+fn is_env_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.starts_with("sk_")
+}

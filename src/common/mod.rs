@@ -1,0 +1,13 @@
+//! Words of everyone: ids, time, errors, limits, settings, the words of a conversation. Knows no room above it and does no
+//! I/O beyond reading its own config file and writing logs.
+
+pub mod chat;
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod ids;
+pub mod limits;
+pub mod log;
+pub mod rate;
+pub mod secret;
+pub mod time;
