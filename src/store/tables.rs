@@ -1,0 +1,62 @@
+//! What lies in the file: every table, its key and its value. Knows no rule about what may be written; `docs/STORE.md`
+//! says the same in prose.
+
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The layout that this program writes. An older file is brought up to it by [`super::migrate::STEPS`], a newer one is
+/// refused.
+pub(super) const SCHEMA_VERSION: u64 = 1;
+
+/// Numbers about the file itself, under the `META_…` keys.
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+
+/// The layout's version; the first thing read.
+pub(super) const META_SCHEMA_VERSION: &str = "schema_version";
+
+/// The number of the newest write. Every write takes the next one, so that no two things ever share a revision, not
+/// even one that was deleted and made again; after a failed commit it tells whether the commit reached the disk.
+pub(super) const META_REVISION: &str = "revision";
+
+/// Bytes of all values in `messages`.
+pub(super) const META_HISTORY_BYTES: &str = "history_bytes";
+
+/// Conversation id → JSON of [`super::Conversation`].
+pub(super) const CONVERSATIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("conversations");
+
+/// (`updated_at_ms`, conversation id): one entry for each conversation, to list the newest and to find the oldest.
+pub(super) const CONVERSATIONS_BY_TIME: TableDefinition<(u64, &str), ()> =
+    TableDefinition::new("conversations_by_time");
+
+/// (conversation id, `seq`) → JSON of [`super::NewMessage`]. `seq` begins at 1 and has no holes but at its old end.
+pub(super) const MESSAGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("messages");
+
+/// Profile name → JSON of [`super::ModelProfile`].
+pub(super) const PROFILES: TableDefinition<&str, &[u8]> = TableDefinition::new("model_profiles");
+
+/// Makes every table, so that readers find them all, and writes the version.
+pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    txn.open_table(CONVERSATIONS)?;
+    txn.open_table(CONVERSATIONS_BY_TIME)?;
+    txn.open_table(MESSAGES)?;
+    txn.open_table(PROFILES)?;
+    txn.open_table(META)?.insert(META_SCHEMA_VERSION, SCHEMA_VERSION)?;
+    Ok(())
+}
+
+/// A number of [`META`]; 0 before its first write.
+pub(super) fn meta(table: &impl ReadableTable<&'static str, u64>, key: &str) -> Result<u64, redb::Error> {
+    Ok(table.get(key)?.map_or(0, |value| value.value()))
+}
+
+/// A value as it lies in the file. JSON names its own fields, so that a field can be added without touching what was
+/// written before, and a person can read it in ten years; next to the sync of a commit its cost is nothing.
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("the store's own types have string keys and finite numbers")
+}
+
+/// The reverse of [`encode`]; the error names what was unreadable.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|error| format!("{what} cannot be read: {error}"))
+}
