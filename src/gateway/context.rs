@@ -1,0 +1,78 @@
+//! What a handler gets: the request, and what of the house it works with. Knows no route and no handler.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::StatusCode;
+use hyper::body::{Body, Incoming};
+use tokio::sync::watch;
+
+use crate::common::config::Config;
+use crate::common::error::{ErrorBody, ErrorCode};
+use crate::gateway::respond::{self, Response};
+use crate::gateway::session::Door;
+use crate::store::Store;
+
+/// A request as handlers get it. Its body has not been read: see [`read_body`].
+pub type Request = hyper::Request<Incoming>;
+
+/// The longest body that [`read_body`] takes, bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What handlers work with.
+pub struct Context {
+    pub config: watch::Receiver<Arc<Config>>,
+    /// The machine's own name, by which it may be called.
+    pub hostname: Box<str>,
+    pub version: &'static str,
+    pub started_at: Instant,
+    pub sessions: Door,
+    pub store: Store,
+}
+
+/// What the path had in the places of a pattern.
+#[derive(Clone)]
+pub(super) struct Parameters(Vec<(Box<str>, Box<str>)>);
+
+impl Parameters {
+    pub(super) fn of(found: &matchit::Params<'_, '_>) -> Parameters {
+        Parameters(found.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// What the path has in the place `name` of its pattern, as it was sent. The store's names need no escapes.
+pub fn parameter(request: &Request, name: &str) -> String {
+    let parameters = request.extensions().get::<Parameters>();
+    let found = parameters.and_then(|all| all.0.iter().find(|(key, _)| &**key == name));
+    found.map(|(_, value)| value.as_ref().to_owned()).unwrap_or_default()
+}
+
+/// The whole body, or the answer that says why not.
+pub async fn read_body(request: Request) -> Result<Bytes, Response> {
+    let too_large = || {
+        let error = ErrorBody::new(ErrorCode::TooLarge, format!("a request body may have {BODY_BYTES_MAX} bytes"));
+        respond::problem(StatusCode::PAYLOAD_TOO_LARGE, &error)
+    };
+    // A length that is told is believed, before a client that waits for `100 Continue` sends it.
+    if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_DEADLINE, Limited::new(request.into_body(), BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => {
+            let error = ErrorBody::new(ErrorCode::BadRequest, "the request body is broken or cut off");
+            Err(respond::problem(StatusCode::BAD_REQUEST, &error))
+        }
+        Err(_) => {
+            let error =
+                ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::Timeout, "the request body came too slowly") };
+            Err(respond::problem(StatusCode::REQUEST_TIMEOUT, &error))
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Everything that comes IN: connections are admitted (`listen`, `admission`), names checked (`origin`), a route picked
+//! (`route`); behind it stand the WebSocket session, the records over REST and the page. Knows no provider and no device.
+
+pub mod admission;
+mod chat;
+pub mod context;
+pub mod health;
+pub mod listen;
+pub mod origin;
+pub mod protocol;
+pub mod respond;
+pub mod rest;
+pub mod route;
+pub mod session;
+#[cfg(test)]
+mod testing;
+pub mod web;
+mod wire;

@@ -1,0 +1,324 @@
+//! Which handler answers: names are checked, then path and method pick a row of [`ROUTES`] or a file of the page. What no
+//! row answers is answered here. Opens no socket and keeps no state between requests.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HeaderValue, ORIGIN,
+    VARY,
+};
+use hyper::{Method, StatusCode};
+
+use crate::common::error::{ErrorBody, ErrorCode};
+use crate::gateway::context::{Context, Parameters, Request};
+use crate::gateway::listen::Caller;
+use crate::gateway::origin::{Names, Refusal};
+use crate::gateway::respond::{self, Response, Static};
+use crate::gateway::rest::model_profiles;
+use crate::gateway::web::ASSETS;
+use crate::gateway::{chat, health, protocol};
+
+/// Everything that is answered, in the order of the README. A pattern stands here once.
+static ROUTES: &[Route] = &[
+    Route {
+        pattern: "/healthz",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(health::get(context, caller, request)))],
+    },
+    Route {
+        pattern: "/ws/chat",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(chat::get(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/protocol.json",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(protocol::get(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/v1/model-profiles",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(model_profiles::list(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/v1/model-profiles/{name}",
+        methods: &[
+            (Method::GET, |context, caller, request| Box::pin(model_profiles::get(context, caller, request))),
+            (Method::PUT, |context, caller, request| Box::pin(model_profiles::put(context, caller, request))),
+            (Method::DELETE, |context, caller, request| Box::pin(model_profiles::delete(context, caller, request))),
+        ],
+    },
+];
+
+/// A pattern (matchit's: `/api/v1/devices/{id}`) and who answers which method of it. HEAD comes with GET, and OPTIONS with all.
+struct Route {
+    pattern: &'static str,
+    methods: &'static [(Method, Handler)],
+}
+
+type Handler = fn(Arc<Context>, Caller, Request) -> BoxFuture<'static, Response>;
+
+/// The routes, compiled.
+pub struct Routes {
+    context: Arc<Context>,
+    targets: matchit::Router<Target>,
+}
+
+enum Target {
+    Route(&'static Route),
+    Asset(Static),
+}
+
+impl Routes {
+    pub fn new(context: Arc<Context>) -> Routes {
+        let routes = ROUTES.iter().map(|route| (route.pattern, Target::Route(route)));
+        let assets = ASSETS.iter().map(|&(path, mime, bytes)| (path, Target::Asset(Static::new(mime, bytes))));
+        let mut targets = matchit::Router::new();
+        for (pattern, target) in routes.chain(assets) {
+            targets.insert(pattern, target).expect("patterns are well-formed and differ, as a test has seen");
+        }
+        Routes { context, targets }
+    }
+
+    /// Answers one request.
+    pub async fn answer(self: Arc<Routes>, caller: Caller, request: Request) -> Response {
+        let (mut response, origin) = match self.check_names(caller.local.ip(), &request) {
+            Ok(origin) => (self.pick(caller, request).await, origin),
+            Err(refusal) => (refused(&refusal), None),
+        };
+        let headers = response.headers_mut();
+        respond::harden(headers);
+        if let Some(origin) = origin {
+            // Fetch standard §3.2.3: an allowed page of another origin may read the answer.
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, retry-after"));
+            headers.append(VARY, HeaderValue::from_name(ORIGIN));
+        }
+        response
+    }
+
+    fn check_names(&self, local: IpAddr, request: &Request) -> Result<Option<HeaderValue>, Refusal> {
+        let config = self.context.config.borrow();
+        let names = Names { local, hostname: &self.context.hostname, settings: &config.gateway };
+        names.check(request.version(), request.uri(), request.headers())
+    }
+
+    async fn pick(&self, caller: Caller, request: Request) -> Response {
+        let path = request.uri().path();
+        let Ok(found) = self.targets.at(path) else {
+            if (path, request.method()) == ("*", &Method::OPTIONS) {
+                return options(
+                    &request,
+                    &allowed([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].iter()),
+                );
+            }
+            return respond::problem(
+                StatusCode::NOT_FOUND,
+                &ErrorBody::new(ErrorCode::NotFound, format!("there is nothing at {path}")),
+            );
+        };
+        let wanted = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        match found.value {
+            Target::Asset(file) if wanted == Method::GET => file.answer(request.headers()),
+            Target::Asset(_) => without_handler(&request, &allowed([Method::GET].iter())),
+            Target::Route(route) => match route.methods.iter().find(|(method, _)| method == wanted) {
+                Some((_, handler)) => {
+                    let parameters = Parameters::of(&found.params);
+                    let mut request = request;
+                    request.extensions_mut().insert(parameters);
+                    handler(self.context.clone(), caller, request).await
+                }
+                None => without_handler(&request, &allowed(route.methods.iter().map(|(method, _)| method))),
+            },
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let (status, code) = match refusal {
+        Refusal::NoHost | Refusal::ManyHosts => (StatusCode::BAD_REQUEST, ErrorCode::BadRequest),
+        Refusal::WrongHost(_) => (StatusCode::MISDIRECTED_REQUEST, ErrorCode::Forbidden),
+        Refusal::WrongOrigin(_) => (StatusCode::FORBIDDEN, ErrorCode::Forbidden),
+    };
+    respond::problem(status, &ErrorBody::new(code, refusal.to_string()))
+}
+
+/// `Allow` (RFC 9110 §10.2.1) for what a route lists.
+fn allowed<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
+    let mut list = String::from("OPTIONS");
+    for method in methods {
+        write!(list, ", {method}").expect("a String takes any text");
+        if method == Method::GET {
+            list.push_str(", HEAD");
+        }
+    }
+    HeaderValue::try_from(list).expect("method names and commas are a header value")
+}
+
+/// OPTIONS, or a method that the path does not have.
+fn without_handler(request: &Request, allow: &HeaderValue) -> Response {
+    if request.method() == Method::OPTIONS {
+        return options(request, allow);
+    }
+    let detail = format!("{} has no {}", request.uri().path(), request.method());
+    let mut response =
+        respond::problem(StatusCode::METHOD_NOT_ALLOWED, &ErrorBody::new(ErrorCode::Unsupported, detail));
+    response.headers_mut().insert(ALLOW, allow.clone());
+    response
+}
+
+/// What a path can do; to a browser that asks for a page of another origin, what that page may do with it.
+fn options(request: &Request, allow: &HeaderValue) -> Response {
+    let mut response = respond::empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, allow.clone());
+    if request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("authorization, content-type, if-match, if-none-match"),
+        );
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::common::config::{Config, Gateway};
+    use crate::gateway::context::{BODY_BYTES_MAX, read_body};
+    use crate::gateway::testing::{PATIENT, body, header, open, open_with, status};
+
+    #[tokio::test]
+    async fn every_row_keeps_the_contract() {
+        let open = open(Config::default());
+        let mut seen = BTreeSet::new();
+        let rows = ROUTES
+            .iter()
+            .map(|route| (route.pattern, route.methods.iter().map(|(method, _)| method.clone()).collect()));
+        let files = ASSETS.iter().map(|&(path, ..)| (path, vec![Method::GET]));
+        for (pattern, methods) in rows.chain(files) {
+            let methods: Vec<Method> = methods;
+            assert!(pattern.starts_with('/') && seen.insert(pattern), "{pattern} stands here once");
+            assert!(!methods.is_empty(), "{pattern}");
+            for method in &methods {
+                let answer = open.get(method.as_str(), pattern, "").await;
+                assert!(!matches!(status(&answer), 0 | 405 | 500..), "{method} {pattern}: {answer}");
+                assert!(!answer.contains("there is nothing at"), "{method} {pattern}: {answer}");
+                assert_eq!(header(&answer, "x-content-type-options"), Some("nosniff"), "{pattern}");
+                assert_eq!(header(&answer, "referrer-policy"), Some("no-referrer"), "{pattern}");
+                assert!(header(&answer, "content-security-policy").is_some(), "{pattern}");
+            }
+            let options = open.get("OPTIONS", pattern, "").await;
+            assert_eq!((status(&options), body(&options)), (204, ""), "{pattern}");
+            let unknown = open.get("BREW", pattern, "").await;
+            assert_eq!(status(&unknown), 405, "{pattern}");
+            assert!(body(&unknown).contains(r#""code":"unsupported""#), "{unknown}");
+            for answer in [&options, &unknown] {
+                let allow: Vec<&str> = header(answer, "allow").expect("Allow").split(", ").collect();
+                assert!(methods.iter().all(|method| allow.contains(&method.as_str())), "{pattern}: {allow:?}");
+                assert_eq!(allow.contains(&"HEAD"), methods.contains(&Method::GET), "{pattern}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn health_is_answered() {
+        let open = open(Config::default());
+        let answer = open.get("GET", "/healthz?x=1", "").await;
+        assert_eq!(body(&answer), r#"{"status":"ok","version":"9.9.9","uptime_s":0}"#);
+        assert_eq!(header(&answer, "content-type"), Some("application/json"));
+        let head = open.get("HEAD", "/healthz", "").await;
+        assert_eq!((status(&head), body(&head)), (200, ""));
+        assert_eq!(header(&head, "content-length"), header(&answer, "content-length"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_a_problem() {
+        let open = open(Config::default());
+        for path in ["/nothing", "/healthz/", "/healthz/x", "//healthz", "/../healthz", "/%68ealthz"] {
+            let answer = open.get("GET", path, "").await;
+            assert_eq!(
+                (status(&answer), header(&answer, "content-type")),
+                (404, Some("application/problem+json")),
+                "{path}"
+            );
+            assert!(body(&answer).contains(r#""code":"not_found""#), "{answer}");
+        }
+        assert_eq!(status(&open.get("OPTIONS", "*", "").await), 204);
+        assert_eq!(status(&open.get("OPTIONS", "/nothing", "").await), 404);
+        assert_eq!(status(&open.get("GET", "http://localhost:8000/healthz", "").await), 200);
+    }
+
+    #[tokio::test]
+    async fn names_are_checked_before_routes() {
+        let open = open(Config::default());
+        for path in ["/healthz", "/nothing", "/ws/chat"] {
+            let answer =
+                open.ask(format!("GET {path} HTTP/1.1\r\nHost: evil.example:8000\r\nConnection: close\r\n\r\n")).await;
+            assert_eq!(status(&answer), 421, "{path}: {answer}");
+            assert!(body(&answer).contains("gateway.allowed_hosts"), "{answer}");
+            let answer = open.get("GET", path, "Origin: http://evil.example\r\n").await;
+            assert_eq!(
+                (status(&answer), header(&answer, "access-control-allow-origin")),
+                (403, None),
+                "{path}: {answer}"
+            );
+            assert!(body(&answer).contains("gateway.allowed_origins"), "{answer}");
+        }
+        let upgrade = "Origin: http://evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+        assert_eq!(status(&open.get("GET", "/ws/chat", upgrade).await), 403);
+        for bad in ["", "Host: a\r\nHost: a\r\n", "Host:\r\n", "Host: localhost@evil\r\n"] {
+            let answer = open.ask(format!("GET /healthz HTTP/1.1\r\n{bad}Connection: close\r\n\r\n")).await;
+            assert_eq!(status(&answer), 400, "{bad}: {answer}");
+        }
+        let rebound = "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        assert_eq!(status(&open.ask(rebound).await), 421);
+    }
+
+    #[tokio::test]
+    async fn allowed_pages_may_read_the_answer() {
+        let gateway = Gateway { allowed_origins: vec!["https://panel.example".into()], ..Gateway::default() };
+        let open = open(Config { gateway, ..Config::default() });
+        for origin in ["https://panel.example", "http://localhost:3000"] {
+            let answer = open.get("GET", "/healthz", &format!("Origin: {origin}\r\n")).await;
+            assert_eq!(header(&answer, "access-control-allow-origin"), Some(origin), "{answer}");
+            assert_eq!(header(&answer, "vary"), Some("origin"));
+            let preflight = format!("Origin: {origin}\r\nAccess-Control-Request-Method: GET\r\n");
+            let answer = open.get("OPTIONS", "/healthz", &preflight).await;
+            assert_eq!(header(&answer, "access-control-allow-methods"), Some("OPTIONS, GET, HEAD"), "{answer}");
+        }
+        assert_eq!(header(&open.get("GET", "/healthz", "").await, "access-control-allow-origin"), None);
+    }
+
+    #[tokio::test]
+    async fn bodies_have_a_limit() {
+        let open = open_with(Config::default(), PATIENT, |_, request| async {
+            match read_body(request).await {
+                Ok(body) => respond::json(StatusCode::OK, &body.len()),
+                Err(problem) => problem,
+            }
+        });
+        let post = |length: usize| format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
+        let fits =
+            [format!("{}Connection: close\r\n\r\n", post(BODY_BYTES_MAX)).into_bytes(), vec![b'x'; BODY_BYTES_MAX]];
+        assert_eq!(body(&open.ask(fits.concat()).await), BODY_BYTES_MAX.to_string());
+        let told = [format!("{}\r\n", post(BODY_BYTES_MAX + 1)).into_bytes(), vec![b'x'; BODY_BYTES_MAX + 1]];
+        assert_eq!(status(&open.ask(told.concat()).await), 413);
+        let asked = open.ask(format!("{}Expect: 100-continue\r\n\r\n", post(BODY_BYTES_MAX + 1))).await;
+        assert_eq!(status(&asked), 413, "{asked}");
+        let mut chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for _ in 0..=BODY_BYTES_MAX / 4096 {
+            chunked.extend_from_slice(b"1000\r\n");
+            chunked.extend_from_slice(&[b'x'; 4096]);
+            chunked.extend_from_slice(b"\r\n");
+        }
+        assert_eq!(status(&open.ask(chunked).await), 413);
+        let broken = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n";
+        assert_eq!(status(&open.ask(broken).await), 400);
+    }
+}

@@ -1,0 +1,74 @@
+//! Which sessions can be resumed, and the way to each. Holds no session: those live in their own tasks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::gateway::listen::Guard;
+use crate::gateway::session::socket::Socket;
+
+/// Sessions that may live on without a socket at once. Each may keep a megabyte for its client.
+const DETACHED_MAX: usize = 64;
+
+/// Sockets on their way to one session. It takes them at once; more come only from many clients that all want it.
+const HANDOVERS_MAX: usize = 4;
+
+/// A socket on its way to the session that its client wants back.
+pub struct Handover {
+    pub socket: Socket,
+    /// The connection's place among the open ones.
+    pub guard: Arc<Guard>,
+    pub request_id: Option<String>,
+    pub last_seq: u64,
+}
+
+type Way = mpsc::Sender<Box<Handover>>;
+
+/// Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Registry {
+    ways: Arc<Mutex<HashMap<Box<str>, Way>>>,
+    detached: Arc<Semaphore>,
+}
+
+/// A session's entry; dropping it takes it out.
+pub struct Registration {
+    registry: Registry,
+    session_id: Box<str>,
+}
+
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry { ways: Arc::default(), detached: Arc::new(Semaphore::new(DETACHED_MAX)) }
+    }
+}
+
+impl Registry {
+    /// Enters a session, whose new sockets come out of the receiver.
+    pub fn register(&self, session_id: Box<str>) -> (Registration, mpsc::Receiver<Box<Handover>>) {
+        let (way, handovers) = mpsc::channel(HANDOVERS_MAX);
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner).insert(session_id.clone(), way);
+        (Registration { registry: self.clone(), session_id }, handovers)
+    }
+
+    /// Sends a socket to a session; gives it back where there is none.
+    pub fn hand_over(&self, session_id: &str, handover: Box<Handover>) -> Result<(), Box<Handover>> {
+        let way = self.ways.lock().unwrap_or_else(PoisonError::into_inner).get(session_id).cloned();
+        match way {
+            Some(way) => way.try_send(handover).map_err(mpsc::error::TrySendError::into_inner),
+            None => Err(handover),
+        }
+    }
+
+    /// A place for a session that has lost its socket, if there is one.
+    pub fn place_without_socket(&self) -> Option<OwnedSemaphorePermit> {
+        self.detached.clone().try_acquire_owned().ok()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.ways.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session_id);
+    }
+}

@@ -1,0 +1,539 @@
+//! One WebSocket session as a state machine: frames, news of turns and the time come in; frames and [`Action`]s go out.
+//! Holds no socket, no timer and no task; `ws` drives it. A v2 session outlives its socket.
+
+mod actions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::events::{News, TurnEvent};
+use crate::common::limits::RESUME_TTL;
+use crate::common::rate::TokenBucket;
+use crate::common::time::UnixMillis;
+use crate::gateway::session::close::{self, Close};
+use crate::gateway::session::replay::Replay;
+use crate::gateway::session::report::Report;
+use crate::gateway::session::requests::Requests;
+use crate::gateway::session::wire::{self, Chunk, ChunkType, ServerFrame, Status};
+use crate::router::{Ask, TurnKey};
+
+/// A socket that was silent for so long is asked whether it lives.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// A socket that was silent for so long is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(75);
+
+/// A client that takes not one byte for so long is too slow.
+const BLOCKED_MAX: Duration = Duration::from_secs(10);
+
+/// Messages waiting for a client that reads slowly, bytes.
+const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// With so much waiting, no news of turns are taken: the providers wait with us, and no text is dropped.
+const OUT_BYTES_ENOUGH: usize = 64 * 1024;
+
+/// Messages that may come at once, and how fast the right to more comes back.
+const MESSAGES_BURST: u32 = 1024;
+const MESSAGE_EVERY: Duration = Duration::from_millis(5);
+
+/// Malformed messages in a row after which nobody sensible can be there.
+const MALFORMED_MAX: u32 = 512;
+
+/// Reports that wait for the delays of their last chunks. A client that never takes everything never tells them.
+const REPORTS_MAX: usize = 256;
+
+/// Running requests may end by themselves for so long when the hub goes down.
+const DRAIN_FOR: Duration = Duration::from_secs(5);
+
+/// Actions of the protocol that belong to parts which this hub does not have yet.
+const NOT_YET: [&str; 7] = ["auth", "image", "speak", "tool", "subscribe", "unsubscribe", "confirm"];
+
+/// What a session is to put on its socket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transmit {
+    Text(Utf8Bytes),
+    Binary(Bytes),
+    /// RFC 6455 §5.5.2; any answer shows that the client lives.
+    Ping,
+    /// The last of it.
+    Close(Close),
+}
+
+/// What a session needs done.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    Start {
+        key: TurnKey,
+        ask: Ask,
+    },
+    Cancel {
+        key: TurnKey,
+    },
+    /// This session can be resumed from now on.
+    Register {
+        session_id: Box<str>,
+    },
+    /// And from now on not any more.
+    Unregister,
+    /// Hand the socket over to that session, or call [`Session::handle_not_resumed`].
+    Resume {
+        session_id: String,
+        request_id: Option<String>,
+        last_seq: u64,
+    },
+}
+
+/// See the module.
+pub struct Session {
+    fresh_id: fn(char) -> String,
+    /// Who speaks: for the log.
+    client: Option<Box<str>>,
+    version: u8,
+    /// v2 only.
+    session_id: Option<Box<str>>,
+    resumable: bool,
+    reasoning: bool,
+    seq: u64,
+    replay: Replay,
+    /// The conversation of chats that name none.
+    conversation_id: Option<Box<str>>,
+    requests: Requests,
+    unnamed: u32,
+    out: VecDeque<(Transmit, Option<Stamp>)>,
+    out_bytes: usize,
+    /// Chunks that are with the socket and not known to be sent.
+    in_flight: Vec<Stamp>,
+    ended: VecDeque<Report>,
+    actions: VecDeque<Action>,
+    bucket: TokenBucket,
+    malformed_in_row: u32,
+    attached: bool,
+    closing: bool,
+    drain_by: Option<Instant>,
+    heard_at: Instant,
+    pinged: bool,
+    /// When the socket last took a byte, while it has more to take.
+    blocked_since: Option<Instant>,
+    written: u64,
+    detached_at: Instant,
+}
+
+/// Which chunk it is that is on its way, and since when.
+#[derive(Debug, Clone, Copy)]
+struct Stamp {
+    key: TurnKey,
+    received_at: Instant,
+}
+
+impl Session {
+    /// A session whose socket has just been opened. `v2`: the client asked for it with the subprotocol.
+    pub fn new(now: Instant, fresh_id: fn(char) -> String, v2: bool) -> Session {
+        let mut session = Session {
+            fresh_id,
+            client: None,
+            version: 1,
+            session_id: None,
+            resumable: false,
+            reasoning: false,
+            seq: 0,
+            replay: Replay::default(),
+            conversation_id: None,
+            requests: Requests::default(),
+            unnamed: 0,
+            out: VecDeque::new(),
+            out_bytes: 0,
+            in_flight: Vec::new(),
+            ended: VecDeque::new(),
+            actions: VecDeque::new(),
+            bucket: TokenBucket::new(MESSAGES_BURST, MESSAGE_EVERY, now),
+            malformed_in_row: 0,
+            attached: true,
+            closing: false,
+            drain_by: None,
+            heard_at: now,
+            pinged: false,
+            blocked_since: None,
+            written: 0,
+            detached_at: now,
+        };
+        let mut metadata = map(json!({
+            "server": "hearth",
+            "version": env!("CARGO_PKG_VERSION"),
+            "protocol": wire::VERSIONS,
+        }));
+        if v2 {
+            metadata.append(&mut session.become_v2(None));
+            metadata.insert("protocol".into(), json!(wire::VERSIONS));
+        }
+        session.complete(Some("welcome"), &metadata);
+        session
+    }
+
+    // What goes out.
+
+    /// The next message for the socket. Once it has been handed over, call [`Session::handle_flushed`].
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let (transmit, stamp) = self.out.pop_front()?;
+        if let Transmit::Text(text) = &transmit {
+            self.out_bytes -= text.len();
+        }
+        self.in_flight.extend(stamp);
+        Some(transmit)
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The story of a request that has ended, for the log.
+    pub fn poll_report(&mut self) -> Option<Report> {
+        // While its last chunks are with the socket, their delays are not known.
+        let is_known = self.in_flight.is_empty() && self.out.is_empty();
+        if is_known || self.ended.len() > REPORTS_MAX { self.ended.pop_front() } else { None }
+    }
+
+    /// When [`Session::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.attached {
+            return self.is_resumable().then_some(self.detached_at + RESUME_TTL);
+        }
+        if self.closing {
+            return None;
+        }
+        let silence = self.heard_at + if self.pinged { DEAD_AFTER } else { PING_AFTER };
+        let blocked = self.blocked_since.map(|since| since + BLOCKED_MAX);
+        [Some(silence), blocked, self.drain_by].into_iter().flatten().min()
+    }
+
+    /// Whether news of turns may be brought in. False holds the providers back.
+    pub fn wants_news(&self) -> bool {
+        !self.closing && self.out_bytes < OUT_BYTES_ENOUGH
+    }
+
+    /// A close frame has been queued; nothing comes after it. The socket is to be given what is queued, ready or not, and
+    /// left: whoever makes us hang up need not take our goodbye.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether the session goes on when its socket is gone.
+    pub fn is_resumable(&self) -> bool {
+        self.resumable && self.drain_by.is_none()
+    }
+
+    pub fn session_id(&self) -> Option<&str> {
+        self.session_id.as_deref()
+    }
+
+    // What comes in.
+
+    /// A text message of the client's.
+    pub fn handle_text(&mut self, now: Instant, unix_ms: UnixMillis, text: &str) {
+        if !self.heard(now) {
+            return;
+        }
+        let frame = match wire::parse(text) {
+            Ok(frame) => frame,
+            Err(bad) => return self.malformed(bad.request_id.as_deref(), bad.why),
+        };
+        self.malformed_in_row = 0;
+        let id = frame.request_id.as_deref();
+        let done = match &*frame.action {
+            "chat" => self.chat(now, &frame),
+            "hello" => wire::payload(&frame).map(|hello| self.hello(id, &hello)),
+            "cancel" => self.cancel(&frame),
+            "resume" => wire::payload(&frame).map(|resume| self.resume(id, resume)),
+            "ping" => self.ping(&frame, unix_ms),
+            action => {
+                self.error(id, unknown(action));
+                Ok(())
+            }
+        };
+        if let Err(why) = done {
+            self.error(id, ErrorBody::new(ErrorCode::BadRequest, why));
+        }
+    }
+
+    /// A binary message: nothing of this hub's takes one yet.
+    pub fn handle_binary(&mut self, now: Instant, bytes: &[u8]) {
+        if self.heard(now) {
+            self.malformed(
+                None,
+                format!("a binary message of {} bytes; requests are text messages of JSON", bytes.len()),
+            );
+        }
+    }
+
+    /// A ping or a pong: somebody is there.
+    pub fn handle_control(&mut self, now: Instant) {
+        self.heard(now);
+    }
+
+    /// The client broke the WebSocket protocol itself.
+    pub fn handle_broken(&mut self, close: Close) {
+        self.close(close.code);
+    }
+
+    /// The socket took everything that it was given.
+    pub fn handle_flushed(&mut self, now: Instant) {
+        self.blocked_since = None;
+        for stamp in std::mem::take(&mut self.in_flight) {
+            let delay = now.saturating_duration_since(stamp.received_at);
+            if let Some(running) = self.requests.get_mut(stamp.key) {
+                running.delays.record(delay);
+            } else if let Some(report) = self.ended.iter_mut().find(|report| report.key == stamp.key) {
+                report.delays.record(delay);
+            }
+        }
+    }
+
+    /// The socket takes nothing more at the moment, and has taken `written` bytes since it was opened.
+    pub fn handle_blocked(&mut self, now: Instant, written: u64) {
+        if self.blocked_since.is_none() || written != self.written {
+            self.blocked_since = Some(now);
+            self.written = written;
+        }
+    }
+
+    /// News of a running turn.
+    pub fn handle_news(&mut self, now: Instant, key: TurnKey, event: TurnEvent) {
+        let TurnEvent { received_at, news } = event;
+        match news {
+            News::Done(summary) => self.turn_done(now, key, *summary),
+            News::Failed(failure) => self.turn_failed(now, key, *failure),
+            News::Text(text) => {
+                if self.version >= 2 && self.requests.is_wanted(key) {
+                    self.requests.keep_text(key, &text);
+                }
+                self.chunk(key, received_at, ChunkType::Text, &text, &Map::new());
+            }
+            News::Reasoning(text) if self.reasoning => {
+                self.chunk(key, received_at, ChunkType::Reasoning, &text, &Map::new())
+            }
+            News::ToolCall(delta) if self.version >= 2 => {
+                let metadata = map(json!({ "index": delta.index, "id": delta.id, "name": delta.name }));
+                self.chunk(key, received_at, ChunkType::ToolCall, &delta.arguments, &metadata);
+            }
+            News::Notice(text) => {
+                self.requests.keep_notice(key, &text);
+                if self.version >= 2 {
+                    self.chunk(key, received_at, ChunkType::Notice, &text, &Map::new());
+                }
+            }
+            News::Reasoning(_) | News::ToolCall(_) => {}
+        }
+    }
+
+    /// The hub is going down: what runs may end, nothing new begins.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.drain_by.get_or_insert(now + DRAIN_FOR);
+        if !self.attached {
+            self.abandon(now);
+        }
+        self.close_if_drained();
+    }
+
+    /// A deadline may have passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.drain_by.is_some_and(|by| now >= by) {
+            return self.close(close::GOING_AWAY);
+        }
+        if !self.attached {
+            if now >= self.detached_at + RESUME_TTL {
+                self.resumable = false;
+                self.abandon(now);
+            }
+            return;
+        }
+        if self.blocked_since.is_some_and(|since| now >= since + BLOCKED_MAX) || now >= self.heard_at + DEAD_AFTER {
+            self.close(close::TOO_SLOW);
+        } else if !self.pinged && now >= self.heard_at + PING_AFTER {
+            self.pinged = true;
+            self.out.push_back((Transmit::Ping, None));
+        }
+    }
+
+    /// The socket is gone. `has_place`: there is room for one more session without a socket. See then whether it
+    /// [is resumable](Session::is_resumable); if not, this was its end and the end of what it ran.
+    pub fn handle_detached(&mut self, now: Instant, has_place: bool) {
+        self.resumable &= has_place;
+        self.attached = false;
+        self.detached_at = now;
+        self.forget_socket(now);
+        if !self.is_resumable() {
+            self.abandon(now);
+        }
+    }
+
+    /// Another socket is there, whose client has everything up to `last_seq`.
+    pub fn handle_attached(&mut self, now: Instant, request_id: Option<&str>, last_seq: u64) {
+        self.forget_socket(now);
+        self.attached = true;
+        let missed: Option<Vec<Utf8Bytes>> = self.replay.after(last_seq).map(|missed| missed.cloned().collect());
+        if let Some(missed) = missed {
+            let count = missed.len();
+            for text in missed {
+                self.out_bytes += text.len();
+                self.out.push_back((Transmit::Text(text), None));
+            }
+            let ttl_s = RESUME_TTL.as_secs();
+            let metadata = map(json!({ "session_id": self.session_id, "replayed": count, "resume_ttl_s": ttl_s }));
+            self.complete(request_id, &metadata);
+        } else {
+            let text = format!(
+                "of this session, message {} is not here (any more); take the state as it is now",
+                last_seq.saturating_add(1)
+            );
+            let error = ErrorBody { snapshot: Some(self.snapshot()), ..ErrorBody::new(ErrorCode::ResumeGap, text) };
+            self.error(request_id, error);
+        }
+        self.close_if_drained();
+    }
+
+    /// There is no such session to hand the socket to.
+    pub fn handle_not_resumed(&mut self, request_id: Option<&str>) {
+        let text = format!(
+            "there is no such session (any more; one lives {} s without a socket): say hello",
+            RESUME_TTL.as_secs()
+        );
+        self.error(request_id, ErrorBody::new(ErrorCode::NotFound, text));
+    }
+
+    // How frames are made.
+
+    fn processing(&mut self, id: &str, conversation_id: &str) {
+        if self.version < 2 {
+            return self.send(Some(id), Status::Processing, None, None, None);
+        }
+        let metadata = map(json!({ "conversation_id": conversation_id }));
+        let chunk = Chunk { kind: ChunkType::Metadata, data: None, index: None, metadata: &metadata };
+        self.send(Some(id), Status::Processing, Some(chunk), None, None);
+    }
+
+    fn chunk(
+        &mut self,
+        key: TurnKey,
+        received_at: Instant,
+        kind: ChunkType,
+        data: &str,
+        metadata: &Map<String, Value>,
+    ) {
+        let Some(running) = self.requests.get_mut(key).filter(|running| !running.cancelled) else { return };
+        let id = running.request_id.clone();
+        let index = (self.version >= 2).then_some(running.chunks);
+        running.chunks += 1;
+        let chunk = Chunk { kind, data: Some(data), index, metadata };
+        self.send(Some(&id), Status::Chunk, Some(chunk), None, Some(Stamp { key, received_at }));
+    }
+
+    fn complete(&mut self, id: Option<&str>, metadata: &Map<String, Value>) {
+        let index = (self.version >= 2).then_some(0);
+        let chunk = Chunk { kind: ChunkType::Metadata, data: None, index, metadata };
+        self.send(id, Status::Complete, Some(chunk), None, None);
+    }
+
+    fn error(&mut self, id: Option<&str>, error: ErrorBody) {
+        self.send(id, Status::Error, None, Some(&error), None);
+    }
+
+    fn send(
+        &mut self,
+        request_id: Option<&str>,
+        status: Status,
+        chunk: Option<Chunk<'_>>,
+        error: Option<&ErrorBody>,
+        stamp: Option<Stamp>,
+    ) {
+        if self.closing && !self.resumable {
+            return;
+        }
+        let seq = (self.version >= 2).then(|| {
+            self.seq += 1;
+            self.seq
+        });
+        let text: Utf8Bytes = wire::write(&ServerFrame { request_id, status, seq, chunk, error }).into();
+        if let (Some(seq), true) = (seq, self.resumable) {
+            self.replay.push(seq, text.clone());
+        }
+        if !self.attached || self.closing {
+            return;
+        }
+        self.out_bytes += text.len();
+        self.out.push_back((Transmit::Text(text), stamp));
+        if self.out_bytes > OUT_BYTES_MAX {
+            self.close(close::TOO_SLOW);
+        }
+    }
+
+    // The socket.
+
+    /// Notes a sign of life; false when it is one too many.
+    fn heard(&mut self, now: Instant) -> bool {
+        self.heard_at = now;
+        self.pinged = false;
+        if !self.closing && !self.bucket.take(now) {
+            self.close(close::FLOOD);
+        }
+        !self.closing
+    }
+
+    fn malformed(&mut self, id: Option<&str>, why: String) {
+        self.malformed_in_row += 1;
+        self.error(id, ErrorBody::new(ErrorCode::BadRequest, why));
+        if self.malformed_in_row > MALFORMED_MAX {
+            self.close(close::MALFORMED);
+        }
+    }
+
+    /// Closes the socket after what is queued, or at once where the client does not read anyway.
+    fn close(&mut self, code: u16) {
+        if self.closing || !self.attached {
+            return;
+        }
+        if code == close::TOO_SLOW {
+            self.out.clear();
+            self.out_bytes = 0;
+        }
+        self.closing = true;
+        self.out.push_back((Transmit::Close(Close::of(code)), None));
+    }
+
+    fn close_if_drained(&mut self) {
+        if self.drain_by.is_some() && self.requests.running().len() == 0 {
+            self.close(close::GOING_AWAY);
+        }
+    }
+
+    fn forget_socket(&mut self, now: Instant) {
+        self.out.clear();
+        self.out_bytes = 0;
+        self.in_flight.clear();
+        self.closing = false;
+        self.blocked_since = None;
+        self.pinged = false;
+        self.heard_at = now;
+        self.malformed_in_row = 0;
+    }
+}
+
+fn unknown(action: &str) -> ErrorBody {
+    if NOT_YET.contains(&action) {
+        return ErrorBody::new(ErrorCode::Unsupported, format!("{action:?} is not part of this hub yet"));
+    }
+    let shown = wire::shown(action);
+    ErrorBody::new(ErrorCode::UnknownAction, format!("there is no action {shown:?}; GET /api/protocol.json lists them"))
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => unreachable!("written above as an object: {other}"),
+    }
+}

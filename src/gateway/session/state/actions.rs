@@ -1,0 +1,317 @@
+//! What each action of the protocol does to a session, and how requests end. Decides; sends nothing itself but through
+//! the session.
+
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::events::{TurnFailure, TurnSummary};
+use crate::common::ids::{REQUEST_ID_BYTES_MAX, is_conversation_id};
+use crate::common::limits::{MESSAGE_BYTES_MAX, REPLAY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, RESUME_TTL};
+use crate::common::time::{UnixMillis, whole_ms};
+use crate::gateway::session::replay::Replay;
+use crate::gateway::session::report::Report;
+use crate::gateway::session::requests::{End, KeptText, Known, fingerprint};
+use crate::gateway::session::state::{Action, Session, map};
+use crate::gateway::session::wire::{self, Chunk, ChunkType, Status};
+use crate::router::{Ask, TurnKey};
+
+/// Text of one repeated chunk: far below what any client takes as one message.
+const REPEAT_BYTES: usize = 16 * 1024;
+
+/// Text in one snapshot: with all else in it, the message is below 1 MiB, where many clients stop.
+const SNAPSHOT_TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// Ended requests in one snapshot.
+const SNAPSHOT_FINISHED_MAX: usize = 256;
+
+impl Session {
+    pub(super) fn hello(&mut self, id: Option<&str>, hello: &wire::Hello) {
+        if !hello.protocol.iter().any(|version| wire::VERSIONS.contains(version)) {
+            let text = format!("payload.protocol has no version in common with {:?}", wire::VERSIONS);
+            return self.error(id, ErrorBody::new(ErrorCode::Unsupported, text));
+        }
+        let speaks_v2 = hello.protocol.contains(&2);
+        if !speaks_v2 && self.version >= 2 {
+            let text = "payload.protocol: this session speaks version 2 and cannot go back; open a new connection";
+            return self.error(id, ErrorBody::new(ErrorCode::Conflict, text));
+        }
+        let name = hello.client.as_ref().and_then(|client| client.name.as_deref());
+        self.client = name.map(|name| wire::shown(name).into());
+        let metadata =
+            if speaks_v2 { self.become_v2(hello.features.as_deref()) } else { map(json!({ "protocol": 1 })) };
+        self.complete(id, &metadata);
+    }
+
+    /// Turns to v2 and says what that means here.
+    pub(super) fn become_v2(&mut self, wanted: Option<&[String]>) -> Map<String, Value> {
+        if self.version < 2 {
+            self.version = 2;
+            self.requests.cut_begun();
+        }
+        let has = |feature: &str| wanted.is_none_or(|list| list.iter().any(|one| one == feature));
+        self.reasoning = has("reasoning");
+        let features: Vec<_> = wire::FEATURES.into_iter().filter(|feature| has(feature)).collect();
+        let session_id = self.session_id.get_or_insert_with(|| (self.fresh_id)('s').into()).clone();
+        if has("resume") != self.resumable {
+            self.resumable = has("resume");
+            // Numbering may have begun before: what was not kept then is a gap to a client that asks for it.
+            self.replay = Replay::from(self.seq);
+            self.actions.push_back(match self.resumable {
+                true => Action::Register { session_id: session_id.clone() },
+                false => Action::Unregister,
+            });
+        }
+        map(json!({
+            "protocol": 2,
+            "session_id": session_id,
+            "resume_ttl_s": if self.resumable { RESUME_TTL.as_secs() } else { 0 },
+            "features": features,
+            "limits": {
+                "message_bytes": MESSAGE_BYTES_MAX,
+                "requests_in_flight": REQUESTS_IN_FLIGHT_MAX,
+                "replay_bytes": REPLAY_BYTES_MAX,
+            },
+        }))
+    }
+
+    pub(super) fn chat(&mut self, now: Instant, frame: &wire::ClientFrame<'_>) -> Result<(), String> {
+        let chat: wire::Chat = wire::payload(frame)?;
+        if chat.text.trim().is_empty() {
+            return Err("payload.text is empty".into());
+        }
+        if let Some(odd) = chat.conversation_id.as_deref().filter(|id| !is_conversation_id(id)) {
+            let shown = wire::shown(odd);
+            return Err(format!("payload.conversation_id: {shown:?} is not 1 to 64 of [A-Za-z0-9_-]"));
+        }
+        let unnamed;
+        let id = match frame.request_id.as_deref() {
+            Some(id) => id,
+            None => {
+                unnamed = self.name_request();
+                &unnamed
+            }
+        };
+        if !chat.attachments.is_empty() {
+            let text = "payload.attachments: this hub cannot take attachments yet";
+            self.error(Some(id), ErrorBody::new(ErrorCode::Unsupported, text));
+            return Ok(());
+        }
+        let print = fingerprint("chat", frame.payload.map(|payload| payload.get()));
+        match self.requests.look_up(now, id, print) {
+            Known::New => self.start(now, id, print, chat),
+            Known::Runs(running) if self.version >= 2 => {
+                let conversation_id = running.conversation_id.clone();
+                self.processing(id, &conversation_id);
+            }
+            Known::Ended(ended) => {
+                let (conversation_id, text, end) =
+                    (ended.conversation_id.clone(), ended.text.clone(), ended.end.clone());
+                self.repeat(id, &conversation_id, &text, end);
+            }
+            Known::Runs(_) | Known::Reused => {
+                let text = format!("request_id {id:?} stands for another request; choose a new one");
+                self.error(Some(id), ErrorBody::new(ErrorCode::IdReuse, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// A name for a request of a client that gave it none.
+    fn name_request(&mut self) -> String {
+        loop {
+            self.unnamed += 1;
+            let name = format!("req-{}", self.unnamed);
+            // The client may have had the same idea.
+            if !self.requests.knows(&name) {
+                return name;
+            }
+        }
+    }
+
+    fn start(&mut self, now: Instant, id: &str, print: u64, chat: wire::Chat) {
+        if self.drain_by.is_some() {
+            let text = "the hub is going down; connect again in a moment";
+            return self.error(Some(id), ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::Offline, text) });
+        }
+        if self.requests.running().len() >= REQUESTS_IN_FLIGHT_MAX {
+            let text = format!("{REQUESTS_IN_FLIGHT_MAX} requests of this session are running; wait for one to end");
+            return self.error(Some(id), ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::RateLimited, text) });
+        }
+        let conversation_id: Box<str> = match chat.conversation_id {
+            Some(named) => named.into(),
+            None => self.conversation_id.get_or_insert_with(|| (self.fresh_id)('c').into()).clone(),
+        };
+        let key = self.requests.begin(now, id, &conversation_id, print);
+        self.processing(id, &conversation_id);
+        let ask = Ask {
+            text: chat.text,
+            conversation_id: conversation_id.into(),
+            profile: chat.profile,
+            provider: chat.provider,
+            model: chat.model,
+            mode: chat.mode.unwrap_or_default(),
+        };
+        self.actions.push_back(Action::Start { key, ask });
+    }
+
+    /// Says again what was said before.
+    fn repeat(&mut self, id: &str, conversation_id: &str, kept: &KeptText, end: End) {
+        self.processing(id, conversation_id);
+        let (mut rest, mut chunks) = (&*kept.text, 0);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.floor_char_boundary(REPEAT_BYTES));
+            let chunk = Chunk { kind: ChunkType::Text, data: Some(piece), index: Some(chunks), metadata: &Map::new() };
+            self.send(Some(id), Status::Chunk, Some(chunk), None, None);
+            (rest, chunks) = (after, chunks + 1);
+        }
+        match end {
+            End::Complete(mut metadata) => {
+                metadata.insert("replayed".into(), true.into());
+                if kept.cut {
+                    metadata.insert("cut".into(), true.into());
+                }
+                let chunk = Chunk { kind: ChunkType::Metadata, data: None, index: Some(chunks), metadata: &metadata };
+                self.send(Some(id), Status::Complete, Some(chunk), None, None);
+            }
+            End::Error(error) => self.error(Some(id), error),
+        }
+    }
+
+    pub(super) fn cancel(&mut self, frame: &wire::ClientFrame<'_>) -> Result<(), String> {
+        let wire::Cancel { target } = wire::payload(frame)?;
+        if target.len() > REQUEST_ID_BYTES_MAX {
+            return Err(format!("payload.target has {} bytes; no request_id has", target.len()));
+        }
+        let key = self.requests.key_of(&target);
+        if let Some(key) = key
+            && let Some(running) = self.requests.get_mut(key)
+        {
+            running.cancelled = true;
+            self.actions.push_back(Action::Cancel { key });
+        }
+        let metadata = map(json!({ "target": target, "cancelled": key.is_some() }));
+        self.complete(frame.request_id.as_deref(), &metadata);
+        Ok(())
+    }
+
+    pub(super) fn ping(&mut self, frame: &wire::ClientFrame<'_>, unix_ms: UnixMillis) -> Result<(), String> {
+        if let Some(payload) = frame.payload.map(RawValue::get).filter(|text| text.len() > wire::PING_BYTES_MAX) {
+            return Err(format!("payload has {} bytes; a ping has at most {}", payload.len(), wire::PING_BYTES_MAX));
+        }
+        let wire::Ping { t } = wire::payload(frame)?;
+        self.complete(frame.request_id.as_deref(), &map(json!({ "t": t, "server_t": unix_ms })));
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, id: Option<&str>, resume: wire::Resume) {
+        if self.requests.running().len() > 0 || self.session_id.as_deref() == Some(&*resume.session_id) {
+            let text = "this connection has a session at work; resume another one with a new connection";
+            return self.error(id, ErrorBody::new(ErrorCode::Conflict, text));
+        }
+        self.actions.push_back(Action::Resume {
+            session_id: resume.session_id,
+            request_id: id.map(ToOwned::to_owned),
+            last_seq: resume.last_seq,
+        });
+    }
+
+    // How requests end.
+
+    pub(super) fn turn_done(&mut self, now: Instant, key: TurnKey, summary: TurnSummary) {
+        let Some(running) = self.requests.get_mut(key) else { return };
+        if running.cancelled {
+            // Pieces of it were kept from the client, so that a whole answer must not be claimed.
+            return self.end(now, key, Report::of_cancelled(&summary), End::Error(cancelled()));
+        }
+        let mut metadata = map(json!({
+            "provider": summary.provider,
+            "model": summary.model,
+            "usage": summary.usage,
+            "finish_reason": summary.finish,
+            "first_token_ms": summary.first_token_ms,
+            "total_ms": summary.total_ms,
+            "conversation_id": summary.conversation_id,
+        }));
+        // What nobody knows is absent: a client that reads `usage.input_tokens` need not ask for null as well.
+        metadata.retain(|_, value| !value.is_null());
+        if summary.refused {
+            metadata.insert("refused".into(), true.into());
+        }
+        if let Some(notices) = running.take_notices() {
+            metadata.insert("notices".into(), notices);
+        }
+        self.end(now, key, Report::of_done(&summary), End::Complete(metadata));
+    }
+
+    pub(super) fn turn_failed(&mut self, now: Instant, key: TurnKey, failure: TurnFailure) {
+        // Whatever came first upstream: who stopped it is told that it stopped.
+        let failure =
+            if self.requests.is_wanted(key) { failure } else { TurnFailure { error: cancelled(), ..failure } };
+        self.end(now, key, Report::of_failed(&failure), End::Error(failure.error));
+    }
+
+    fn end(&mut self, now: Instant, key: TurnKey, report: Report, end: End) {
+        let Some(running) = self.requests.finish(now, key, &end, self.version >= 2) else { return };
+        match &end {
+            End::Complete(metadata) => {
+                let index = (self.version >= 2).then_some(running.chunks);
+                let chunk = Chunk { kind: ChunkType::Metadata, data: None, index, metadata };
+                self.send(Some(&running.request_id), Status::Complete, Some(chunk), None, None);
+            }
+            End::Error(error) => self.send(Some(&running.request_id), Status::Error, None, Some(error), None),
+        }
+        self.ended.push_back(report.about(key, running, self.client.clone()));
+        self.close_if_drained();
+    }
+
+    /// Nobody will come for what runs.
+    pub(super) fn abandon(&mut self, now: Instant) {
+        for (key, running) in self.requests.abandon() {
+            self.actions.push_back(Action::Cancel { key });
+            let report = Report::of_left(whole_ms(now.saturating_duration_since(running.asked_at)));
+            self.ended.push_back(report.about(key, running, self.client.clone()));
+        }
+    }
+
+    /// What a client that missed too much needs to go on: all that runs and what ended lately.
+    pub(super) fn snapshot(&self) -> Value {
+        // The newest texts go in first; those for which there is no room are said to be cut.
+        let mut room = SNAPSHOT_TEXT_BYTES_MAX;
+        let mut entry = |request_id: &str, conversation_id: &str, kept: &KeptText| {
+            let fits = kept.text.len() <= room;
+            let text = if fits { &*kept.text } else { "" };
+            room -= text.len();
+            json!({ "request_id": request_id, "conversation_id": conversation_id, "text": text, "cut": kept.cut || !fits })
+        };
+        let mut requests = Vec::new();
+        for one in self.requests.running().rev() {
+            let mut entry = entry(&one.request_id, &one.conversation_id, &one.text);
+            entry["status"] = json!(Status::Processing);
+            requests.push(entry);
+        }
+        for one in self.requests.finished().rev().take(SNAPSHOT_FINISHED_MAX) {
+            let mut entry = entry(&one.request_id, &one.conversation_id, &one.text);
+            match &one.end {
+                End::Complete(metadata) => {
+                    entry["status"] = json!(Status::Complete);
+                    entry["metadata"] = json!(metadata);
+                }
+                End::Error(error) => {
+                    entry["status"] = json!(Status::Error);
+                    entry["error"] = json!(error);
+                }
+            }
+            requests.push(entry);
+        }
+        requests.reverse();
+        // Its own error frame takes the next number.
+        json!({ "last_seq": self.seq + 1, "requests": requests })
+    }
+}
+
+fn cancelled() -> ErrorBody {
+    ErrorBody::new(ErrorCode::Cancelled, "stopped on request")
+}

@@ -1,0 +1,303 @@
+//! The frames of the WebSocket protocol, both ways: parsed from a client's text, written for it. Knows no session: which
+//! frame follows which is `state`'s business. `docs/PROTOCOL.md` is the same in words.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::common::error::ErrorBody;
+use crate::common::ids::REQUEST_ID_BYTES_MAX;
+use crate::router::Mode;
+
+/// The versions that the hub speaks.
+pub const VERSIONS: [u64; 2] = [1, 2];
+
+/// The subprotocol by which a client asks for v2 in the handshake.
+pub const SUBPROTOCOL_V2: &str = "hearth.v2";
+
+/// The longest `t` of a `ping`, bytes of JSON.
+pub const PING_BYTES_MAX: usize = 1024;
+
+/// What is shown of a client's own words in a message about them, bytes. The client has them; a log may not want them.
+const SHOWN_BYTES_MAX: usize = 200;
+
+/// Features that the hub has; a `hello` picks among them.
+pub const FEATURES: [&str; 2] = ["resume", "reasoning"];
+
+/// What a client sends. Unknown fields are ignored.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct ClientFrame<'a> {
+    /// What is wanted: `hello`, `chat`, `cancel`, `resume`, `ping`.
+    #[serde(borrow)]
+    pub action: Cow<'a, str>,
+    /// The client's own name for this request, 1 to 128 bytes; all answers carry it.
+    #[serde(borrow, default)]
+    pub request_id: Option<Cow<'a, str>>,
+    /// By action; see the other schemas.
+    #[serde(borrow, default)]
+    #[schemars(with = "Option<Map<String, Value>>")]
+    pub payload: Option<&'a RawValue>,
+}
+
+/// `hello`: the client speaks v2.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct Hello {
+    /// The versions that the client speaks.
+    pub protocol: Vec<u64>,
+    #[serde(default)]
+    pub client: Option<ClientInfo>,
+    /// Absent: all that the hub has.
+    #[serde(default)]
+    pub features: Option<Vec<String>>,
+}
+
+/// Who the client is; shown in logs.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct ClientInfo {
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub version: Option<String>,
+    /// BCP 47, such as `en` or `zh-CN`.
+    #[serde(default)]
+    pub lang: Option<String>,
+    /// IANA, such as `Europe/Paris`.
+    #[serde(default)]
+    pub tz: Option<String>,
+    /// The room that the client stands in.
+    #[serde(default)]
+    pub room: Option<String>,
+}
+
+/// `chat`: a question to the AI.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub struct Chat {
+    pub text: String,
+    /// 1 to 64 of `[A-Za-z0-9_-]`; absent: the session's own conversation.
+    #[serde(default)]
+    pub conversation_id: Option<String>,
+    /// A model profile; absent: `default`.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Ask this provider and nobody else.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// A model of the first provider asked.
+    #[serde(default)]
+    pub model: Option<String>,
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Not taken yet: a chat with attachments gets `unsupported`.
+    #[serde(default)]
+    pub attachments: Vec<Value>,
+}
+
+/// `cancel`: stop a running request.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct Cancel {
+    /// The request_id to stop.
+    pub target: String,
+}
+
+/// `resume`: take over a session whose socket was lost.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct Resume {
+    pub session_id: String,
+    /// The highest `seq` that the client has.
+    pub last_seq: u64,
+}
+
+/// `ping`: how far away the hub is.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct Ping {
+    /// Anything of the client's, given back as it was.
+    #[serde(default)]
+    pub t: Value,
+}
+
+/// What the hub sends.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ServerFrame<'a> {
+    /// The request that this answers; null where the hub could not read it.
+    pub request_id: Option<&'a str>,
+    pub status: Status,
+    /// v2: counts every message of the session from 1 without a gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// With `chunk` and `complete`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<Chunk<'a>>,
+    /// With `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a ErrorBody>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Processing,
+    Chunk,
+    Complete,
+    Error,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Chunk<'a> {
+    #[serde(rename = "type")]
+    pub kind: ChunkType,
+    /// Text of this piece; null with `metadata`.
+    pub data: Option<&'a str>,
+    /// v2: counts the chunks of one request from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    pub metadata: &'a Map<String, Value>,
+}
+
+/// What a chunk is. A client ignores the types that it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkType {
+    Text,
+    /// The model's thinking.
+    Reasoning,
+    /// A piece of a tool call: `data` is a piece of its arguments, `metadata` has `index`, `id`, `name`.
+    ToolCall,
+    /// For the user's eyes, and no part of the answer.
+    Notice,
+    Metadata,
+}
+
+/// Why a client's text is no frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadFrame {
+    /// The id, where one could be read all the same.
+    pub request_id: Option<String>,
+    pub why: String,
+}
+
+/// Reads a client's frame.
+pub fn parse(text: &str) -> Result<ClientFrame<'_>, BadFrame> {
+    let frame: ClientFrame = serde_json::from_str(text).map_err(|error| BadFrame {
+        request_id: salvage_id(text),
+        why: format!("this is no request: {}; one looks like {{\"action\":\"chat\",\"payload\":{{\"text\":\"hello\"}},\"request_id\":\"1\"}}", shown(&error.to_string())),
+    })?;
+    match &frame.request_id {
+        Some(id) if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX => {
+            let why = format!("request_id has {} bytes; 1 to {REQUEST_ID_BYTES_MAX} are possible", id.len());
+            Err(BadFrame { request_id: None, why })
+        }
+        _ => Ok(frame),
+    }
+}
+
+/// The id of a frame that is JSON and yet no request.
+fn salvage_id(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct JustTheId {
+        request_id: String,
+    }
+    let id = serde_json::from_str::<JustTheId>(text).ok()?.request_id;
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()).then_some(id)
+}
+
+/// Reads an action's payload; an absent one reads as `{}`.
+pub fn payload<'a, T: Deserialize<'a>>(frame: &ClientFrame<'a>) -> Result<T, String> {
+    let text = frame.payload.map_or("{}", RawValue::get);
+    serde_json::from_str(text).map_err(|error| format!("payload of {:?}: {}", frame.action, shown(&error.to_string())))
+}
+
+/// As much of a client's words as a message shows.
+pub fn shown(words: &str) -> &str {
+    &words[..words.floor_char_boundary(SHOWN_BYTES_MAX)]
+}
+
+/// Writes a frame.
+pub fn write(frame: &ServerFrame<'_>) -> String {
+    serde_json::to_string(frame).expect("strings, numbers and maps with string keys are always JSON")
+}
+
+/// Everything above as JSON Schema (2020-12), for `GET /api/protocol.json`.
+pub fn schemas() -> Value {
+    fn schema<T: JsonSchema>() -> Value {
+        schemars::schema_for!(T).to_value()
+    }
+    serde_json::json!({
+        "title": "Hearth WebSocket protocol",
+        "endpoint": "/ws/chat",
+        "versions": VERSIONS,
+        "subprotocols": [SUBPROTOCOL_V2],
+        "features": FEATURES,
+        "client": {
+            "frame": schema::<ClientFrame<'static>>(),
+            "actions": {
+                "hello": schema::<Hello>(),
+                "chat": schema::<Chat>(),
+                "cancel": schema::<Cancel>(),
+                "resume": schema::<Resume>(),
+                "ping": schema::<Ping>(),
+            },
+        },
+        "server": { "frame": schema::<ServerFrame<'static>>() },
+        "close_codes": super::close::TABLE.iter().map(|(code, why)| (code.to_string(), Value::from(*why))).collect::<Map<_, _>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_original_request_is_read() {
+        let frame =
+            parse(r#"{"action":"chat","payload":{"text":"Tell me a joke"},"request_id":"chat-123"}"#).expect("a frame");
+        assert_eq!((&*frame.action, frame.request_id.as_deref()), ("chat", Some("chat-123")));
+        assert_eq!(payload::<Chat>(&frame).expect("a chat").text, "Tell me a joke");
+    }
+
+    #[test]
+    fn escapes_and_unknown_fields_are_read() {
+        let frame = parse(r#"{"request_id":"a\"ü\n","later":{"x":[1]},"action":"p\u0069ng"}"#).expect("a frame");
+        assert_eq!((&*frame.action, frame.request_id.as_deref()), ("ping", Some("a\"ü\n")));
+        assert!(payload::<Ping>(&frame).expect("a ping").t.is_null());
+    }
+
+    #[test]
+    fn what_is_no_frame_is_said_and_the_id_is_saved_where_there_is_one() {
+        let long = format!(r#"{{"action":"ping","request_id":"{}"}}"#, "x".repeat(129));
+        for (text, id) in [
+            ("", None),
+            ("{", None),
+            ("[]", None),
+            ("null", None),
+            ("42", None),
+            (r#"{"request_id":"7"}"#, Some("7")),
+            (r#"{"action":5,"request_id":"7"}"#, Some("7")),
+            (r#"{"action":"chat","request_id":7}"#, None),
+            (r#"{"action":"chat","request_id":""}"#, None),
+            (long.as_str(), None),
+        ] {
+            let bad = parse(text).expect_err(text);
+            assert_eq!(bad.request_id.as_deref(), id, "{text}");
+            assert!(!bad.why.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_v1_is_written_as_clients_have_always_read_it() {
+        let chunk = Chunk { kind: ChunkType::Text, data: Some(" chicken"), index: None, metadata: &Map::new() };
+        let frame = ServerFrame {
+            request_id: Some("chat-123"),
+            status: Status::Chunk,
+            seq: None,
+            chunk: Some(chunk),
+            error: None,
+        };
+        assert_eq!(
+            write(&frame),
+            r#"{"request_id":"chat-123","status":"chunk","chunk":{"type":"text","data":" chicken","metadata":{}}}"#
+        );
+    }
+}

@@ -1,0 +1,329 @@
+//! Drives one session: holds its socket, its timer and its running turns, and decides nothing.
+#![expect(clippy::disallowed_methods, reason = "a driver: it reads the clocks for the state machine")]
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Sleep, sleep_until};
+
+use crate::common::events::TurnEvent;
+use crate::common::ids;
+use crate::common::limits::TURN_QUEUE_LEN;
+use crate::common::time::{UnixMillis, whole_ms};
+use crate::gateway::listen::{Guard, stopped};
+use crate::gateway::session::close::{self, Close};
+use crate::gateway::session::registry::{Handover, Registration, Registry};
+use crate::gateway::session::socket::{Incoming, Socket};
+use crate::gateway::session::state::{Action, Session, Transmit};
+use crate::router::{Router, TurnHandle, TurnKey};
+
+/// What a session needs of the house.
+#[derive(Clone)]
+pub struct Door {
+    pub router: Router,
+    pub registry: Registry,
+    /// True when the hub is going down.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Runs a session from its first socket to its end. `v2`: the client asked for it in the handshake.
+///
+/// Not an `async fn`, which would keep its arguments beside what becomes of them: idle sockets are counted in thousands.
+pub fn run(door: Door, socket: Socket, guard: Arc<Guard>, v2: bool) -> impl Future<Output = ()> + Send {
+    let mut shutdown = door.shutdown.clone();
+    let mut life = Life::new(door, socket, guard, v2);
+    async move {
+        let mut told = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut shutdown), if !told => {
+                    told = true;
+                    life.session.handle_shutdown(Instant::now());
+                }
+                outcome = poll_fn(|cx| life.poll(cx)) => match outcome {
+                    Outcome::Over => break,
+                    Outcome::SocketLost => {
+                        if let Some(line) = life.line.take() {
+                            // Beside us: the turns end now, not after the goodbye, or go on meanwhile.
+                            tokio::spawn(line.say_goodbye());
+                        }
+                        if !life.live_on() {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        // The socket may be another session's by now: what was asked here has its line in the log all the same.
+        life.session.handle_detached(Instant::now(), false);
+        life.log();
+    }
+}
+
+enum Outcome {
+    /// The peer left it, or has been sent a close frame.
+    SocketLost,
+    /// The session has come to its end, or its socket is another session's.
+    Over,
+}
+
+/// A socket that is open.
+struct Line {
+    socket: Socket,
+    guard: Arc<Guard>,
+    /// Something was given to the socket and not yet flushed.
+    unflushed: bool,
+    /// The socket was not ready when it was last asked. When it is again, it has taken everything.
+    blocked: bool,
+}
+
+impl Line {
+    fn new(socket: Socket, guard: Arc<Guard>) -> Line {
+        Line { socket, guard, unflushed: false, blocked: false }
+    }
+
+    /// Lets what was given to the socket arrive. The connection counts as open for so long.
+    async fn say_goodbye(self) {
+        self.socket.linger().await;
+        drop(self.guard);
+    }
+}
+
+/// News on their way from the turns. Made with the first request: most sockets are idle.
+struct News {
+    sender: mpsc::Sender<(TurnKey, TurnEvent)>,
+    receiver: mpsc::Receiver<(TurnKey, TurnEvent)>,
+}
+
+struct Life {
+    door: Door,
+    session: Session,
+    line: Option<Line>,
+    turns: BTreeMap<TurnKey, TurnHandle>,
+    news: Option<News>,
+    resumable: Option<(Registration, mpsc::Receiver<Box<Handover>>)>,
+    /// Held while there is no socket.
+    place: Option<OwnedSemaphorePermit>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Life {
+    fn new(door: Door, socket: Socket, guard: Arc<Guard>, v2: bool) -> Life {
+        let now = Instant::now();
+        Life {
+            door,
+            session: Session::new(now, ids::fresh, v2),
+            line: Some(Line::new(socket, guard)),
+            turns: BTreeMap::new(),
+            news: None,
+            resumable: None,
+            place: None,
+            timer: Box::pin(sleep_until(now.into())),
+        }
+    }
+
+    /// Goes on without a socket, where the session may.
+    fn live_on(&mut self) -> bool {
+        self.place = self.door.registry.place_without_socket();
+        self.session.handle_detached(Instant::now(), self.place.is_some());
+        self.log();
+        self.session.is_resumable()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            let mut progress = self.take_news(cx);
+            if let Some(outcome) = self.act() {
+                return Poll::Ready(outcome);
+            }
+            if let Poll::Ready(Err(outcome)) = self.write(cx) {
+                return Poll::Ready(outcome);
+            }
+            self.log();
+            match self.read(cx) {
+                Poll::Ready(Err(outcome)) => return Poll::Ready(outcome),
+                Poll::Ready(Ok(())) => progress = true,
+                Poll::Pending => {}
+            }
+            if let Some((_, handovers)) = &mut self.resumable
+                && let Poll::Ready(Some(handover)) = handovers.poll_recv(cx)
+            {
+                self.take_over(*handover);
+                progress = true;
+            }
+            progress |= self.pass_time(cx);
+            if self.line.is_none() && !self.session.is_resumable() {
+                self.log();
+                return Poll::Ready(Outcome::Over);
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Brings in what the turns have to tell, as much as is there and wanted.
+    fn take_news(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while self.session.wants_news()
+            && let Some(news) = &mut self.news
+            && let Poll::Ready(Some((key, event))) = news.receiver.poll_recv(cx)
+        {
+            if event.news.is_last() {
+                self.turns.remove(&key);
+            }
+            self.session.handle_news(Instant::now(), key, event);
+            progress = true;
+        }
+        progress
+    }
+
+    /// Puts on the socket what it takes. `Pending` when it takes no more.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Outcome>> {
+        let Some(line) = &mut self.line else { return Poll::Ready(Ok(())) };
+        loop {
+            let is_closing = self.session.is_closing();
+            match line.socket.poll_ready(cx) {
+                Poll::Ready(Ok(())) if line.blocked => {
+                    line.blocked = false;
+                    self.session.handle_flushed(Instant::now());
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Outcome::SocketLost)),
+                // The goodbye has a deadline of its own.
+                Poll::Pending if is_closing => {}
+                Poll::Pending => {
+                    line.blocked = true;
+                    self.session.handle_blocked(Instant::now(), line.socket.written());
+                    return Poll::Pending;
+                }
+            }
+            let Some(transmit) = self.session.poll_transmit() else {
+                if is_closing {
+                    return Poll::Ready(Err(Outcome::SocketLost));
+                }
+                break;
+            };
+            if line.socket.start_send(transmit).is_err() {
+                return Poll::Ready(Err(Outcome::SocketLost));
+            }
+            line.unflushed = true;
+        }
+        if line.unflushed {
+            match line.socket.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    (line.unflushed, line.blocked) = (false, false);
+                    self.session.handle_flushed(Instant::now());
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Outcome::SocketLost)),
+                Poll::Pending => {
+                    self.session.handle_blocked(Instant::now(), line.socket.written());
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn log(&mut self) {
+        while let Some(report) = self.session.poll_report() {
+            report.log();
+        }
+    }
+
+    /// Takes one message of the client's.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Outcome>> {
+        let Some(line) = &mut self.line else { return Poll::Pending };
+        let Poll::Ready(incoming) = line.socket.poll_receive(cx) else { return Poll::Pending };
+        let now = Instant::now();
+        match incoming {
+            Incoming::Text(text) => self.session.handle_text(now, unix_ms(), &text),
+            Incoming::Binary(bytes) => self.session.handle_binary(now, &bytes),
+            Incoming::Control => self.session.handle_control(now),
+            Incoming::Closed => return Poll::Ready(Err(Outcome::SocketLost)),
+            Incoming::Broken(close) => self.session.handle_broken(close),
+        }
+        // At once: a `resume` means this very socket.
+        Poll::Ready(self.act().map_or(Ok(()), Err))
+    }
+
+    /// Does what the session needs done.
+    fn act(&mut self) -> Option<Outcome> {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Start { key, ask } => {
+                    let news = self.news.get_or_insert_with(|| {
+                        let (sender, receiver) = mpsc::channel(TURN_QUEUE_LEN);
+                        News { sender, receiver }
+                    });
+                    self.turns.insert(key, self.door.router.start(ask, key, news.sender.clone()));
+                }
+                Action::Cancel { key } => drop(self.turns.remove(&key)),
+                Action::Register { session_id } => self.resumable = Some(self.door.registry.register(session_id)),
+                Action::Unregister => self.resumable = None,
+                Action::Resume { session_id, request_id, last_seq } => {
+                    if let Some(outcome) = self.hand_over(&session_id, request_id, last_seq) {
+                        return Some(outcome);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives the socket to the session that its client wants back.
+    fn hand_over(&mut self, session_id: &str, request_id: Option<String>, last_seq: u64) -> Option<Outcome> {
+        let Line { mut socket, guard, .. } = self.line.take()?;
+        while let Some(transmit) = self.session.poll_transmit() {
+            if socket.start_send(transmit).is_err() {
+                return Some(Outcome::SocketLost);
+            }
+        }
+        let handover = Box::new(Handover { socket, guard, request_id, last_seq });
+        let Err(refused) = self.door.registry.hand_over(session_id, handover) else { return Some(Outcome::Over) };
+        let Handover { socket, guard, request_id, .. } = *refused;
+        self.line = Some(Line { unflushed: true, ..Line::new(socket, guard) });
+        self.session.handle_not_resumed(request_id.as_deref());
+        None
+    }
+
+    /// Takes the socket of a client that came back. One that was still open is closed: the client has left it.
+    fn take_over(&mut self, handover: Handover) {
+        if let Some(mut left) = self.line.take() {
+            // The peer may be gone without a word.
+            let _ = left.socket.start_send(Transmit::Close(Close::of(close::NORMAL)));
+            tokio::spawn(left.say_goodbye());
+        }
+        let Handover { socket, guard, request_id, last_seq } = handover;
+        self.line = Some(Line { unflushed: true, ..Line::new(socket, guard) });
+        self.place = None;
+        self.session.handle_attached(Instant::now(), request_id.as_deref(), last_seq);
+    }
+
+    fn pass_time(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(due) = self.session.poll_timeout() else { return false };
+        // Moved when it fires too early, not each time the deadline moves away.
+        if self.timer.deadline().into_std() > due {
+            self.timer.as_mut().reset(due.into());
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        let now = Instant::now();
+        self.session.handle_timeout(now);
+        if let Some(due) = self.session.poll_timeout() {
+            self.timer.as_mut().reset(due.max(now).into());
+        }
+        true
+    }
+}
+
+fn unix_ms() -> UnixMillis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms)
+}

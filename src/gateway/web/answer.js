@@ -1,0 +1,191 @@
+// One answer in the chat log: its words as they stream in, its folded reasoning, its end, its small print.
+// Knows no socket. Adds to the page and never draws a part again; what a model says is only ever text.
+
+import { explain } from './errors.js';
+import { Markdown } from './markdown.js';
+
+const SPOKEN_CHARS_MAX = 4000; // what a screen reader is given at the end of an answer
+const COPIED_MS = 1500;
+
+export class Answer {
+  #body;
+  #thoughts;
+  #dots;
+  #markdown;
+  #parts = []; // the text as it came, for copying
+  #thinkingSince = 0;
+
+  constructor() {
+    this.element = make('article', 'answer');
+    this.element.setAttribute('aria-label', 'Answer');
+    this.element.setAttribute('aria-live', 'off'); // not word by word; `end` has it spoken in one piece
+    this.#dots = make('p', 'dots');
+    this.#dots.append(make('span'), make('span'), make('span'));
+    this.#dots.setAttribute('aria-hidden', 'true');
+    this.#clear();
+    this.element.append(this.#body, this.#dots);
+  }
+
+  get text() {
+    return this.#parts.join('');
+  }
+
+  chunk({ type, data }) {
+    if (typeof data !== 'string' || data === '') return;
+    if (type === 'text') this.#addText(data);
+    else if (type === 'reasoning') this.#addThought(data);
+    else if (type === 'notice') this.#body.before(make('p', 'notice', data));
+  }
+
+  /** All the text so far, in place of what is shown. */
+  replace(text) {
+    const old = this.#body;
+    this.#clear();
+    old.replaceWith(this.#body);
+    if (text) this.#addText(text);
+  }
+
+  /** Shows how it ended. `retry` is called when the reader asks for another attempt. */
+  end({ metadata, error }, { retry, announce }) {
+    this.#markdown.end();
+    this.#dots.remove();
+    this.#endThoughts();
+    if (error && error.code !== 'cancelled') this.element.append(trouble(error, retry));
+    announce(this.text.slice(0, SPOKEN_CHARS_MAX));
+    const remarks = [];
+    if (error?.code === 'cancelled') remarks.push('Stopped');
+    if (metadata && this.#parts.length === 0) remarks.push('The model gave an empty answer');
+    if (metadata?.finish_reason === 'length') remarks.push('Cut off at the length limit of the model');
+    this.#smallPrint([...remarks, ...facts(metadata ?? {})]);
+  }
+
+  #clear() {
+    this.#body = make('div', 'text');
+    this.#markdown = new Markdown(this.#body);
+    this.#parts = [];
+  }
+
+  #addText(text) {
+    if (this.#parts.length === 0) {
+      this.#dots.remove();
+      this.#endThoughts();
+    }
+    this.#parts.push(text);
+    this.#markdown.write(text);
+  }
+
+  #addThought(text) {
+    if (!this.#thoughts) {
+      const details = make('details', 'thoughts');
+      const title = make('summary', 'active', 'Thinking');
+      const words = make('div', 'words');
+      details.append(title, words);
+      this.#body.before(details);
+      this.#thoughts = { title, words };
+      this.#thinkingSince = performance.now();
+    }
+    // A node a chunk: nothing that is already there is copied.
+    this.#thoughts.words.append(text);
+  }
+
+  #endThoughts() {
+    const title = this.#thoughts?.title;
+    if (!title?.classList.contains('active')) return;
+    title.classList.remove('active');
+    title.textContent = `Thought for ${spell(performance.now() - this.#thinkingSince)}`;
+  }
+
+  #smallPrint(words) {
+    if (words.length === 0 && this.#parts.length === 0) return;
+    const line = make('footer', 'small-print');
+    if (words.length > 0) line.append(make('span', 'facts', words.join(' · ')));
+    if (this.#parts.length > 0) {
+      const copy = make('button', 'quiet', 'Copy');
+      copy.type = 'button';
+      copy.addEventListener('click', () => {
+        copyText(this.text).then((done) => {
+          copy.textContent = done ? 'Copied' : 'Select the text to copy it';
+          setTimeout(() => (copy.textContent = 'Copy'), COPIED_MS);
+        });
+      });
+      line.append(copy);
+    }
+    this.element.append(line);
+  }
+}
+
+/** The question, as the reader typed it. */
+export function question(text) {
+  const element = make('article', 'question', text);
+  element.setAttribute('aria-label', 'You');
+  element.dir = 'auto';
+  return element;
+}
+
+function trouble(error, retry) {
+  const { title, tip } = explain(error);
+  const box = make('div', 'trouble');
+  box.setAttribute('role', 'alert');
+  box.append(make('strong', '', title), make('p', '', tip));
+  if (error.message) box.append(make('p', 'detail', error.message));
+  if (error.retryable) box.append(retryButton(error.retry_after_ms ?? 0, retry));
+  return box;
+}
+
+/** Counts down where the provider said how long to wait. */
+function retryButton(wait_ms, retry) {
+  const button = make('button', 'retry');
+  button.type = 'button';
+  button.addEventListener('click', retry);
+  const from = performance.now();
+  const tick = () => {
+    const left_s = Math.ceil((wait_ms - (performance.now() - from)) / 1000);
+    button.disabled = left_s > 0;
+    button.textContent = left_s > 0 ? `Try again in ${left_s} s` : 'Try again';
+    if (left_s > 0) setTimeout(tick, 500);
+  };
+  tick();
+  return button;
+}
+
+function facts({ provider, model, first_token_ms }) {
+  const words = [provider, model !== provider && model].filter(Boolean);
+  if (typeof first_token_ms === 'number') words.push(`first word after ${duration(first_token_ms)}`);
+  return words;
+}
+
+const spell = (ms) => (ms < 1000 ? 'a moment' : duration(ms));
+
+function duration(ms) {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+/** On plain http there is no clipboard API; the older way still works there. */
+async function copyText(text) {
+  try {
+    if (navigator.clipboard) {
+      await navigator.clipboard.writeText(text);
+      return true;
+    }
+  } catch {
+    // Refused: the older way may still be allowed.
+  }
+  const area = make('textarea', 'visually-hidden');
+  area.value = text;
+  document.body.append(area);
+  const focused = document.activeElement;
+  area.select();
+  const done = document.execCommand('copy');
+  area.remove();
+  focused?.focus();
+  return done;
+}
+
+function make(tag, className = '', text = '') {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}

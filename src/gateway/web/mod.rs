@@ -1,0 +1,18 @@
+//! The page: files embedded in the program, so that a hub needs nothing beside its binary and nobody else's server. Each file
+//! is a route of its own; no directory is read while the hub runs.
+
+/// Path, media type, content.
+pub type Asset = (&'static str, &'static str, &'static [u8]);
+
+pub const ASSETS: &[Asset] = &[
+    ("/", "text/html; charset=utf-8", include_bytes!("index.html")),
+    ("/app.js", JAVASCRIPT, include_bytes!("app.js")),
+    ("/protocol.js", JAVASCRIPT, include_bytes!("protocol.js")),
+    ("/answer.js", JAVASCRIPT, include_bytes!("answer.js")),
+    ("/markdown.js", JAVASCRIPT, include_bytes!("markdown.js")),
+    ("/errors.js", JAVASCRIPT, include_bytes!("errors.js")),
+    ("/style.css", "text/css; charset=utf-8", include_bytes!("style.css")),
+    ("/icon.svg", "image/svg+xml", include_bytes!("icon.svg")),
+];
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
