@@ -1,0 +1,204 @@
+//! The composition root: builds every room, wires the channels between them, and takes them down in order. The only file
+//! that knows all of them; holds no policy of its own.
+#![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::adapters::assistant::Assistant;
+use crate::adapters::llm;
+use crate::common::config::{self, Auth, Config, ProviderName, Watcher};
+use crate::common::log::LogHandle;
+use crate::gateway::context::Context;
+use crate::gateway::listen::{BindError, Listener, raise_open_files};
+use crate::gateway::route::Routes;
+use crate::gateway::session::{Door, Registry};
+use crate::net::https::Https;
+use crate::router::{Roster, Router};
+use crate::store::{OpenError, Store, WriteError};
+
+/// Threads beside the one that does everything: disk reads and name look-ups, one at a time each.
+const BLOCKING_THREADS_MAX: usize = 8;
+
+/// What a hub is started with.
+pub struct Setup {
+    /// The config as it is and as it will be.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Who looks at the file; absent where there is none to look at.
+    pub watcher: Option<Watcher>,
+    /// Absent where somebody else has set up the logs.
+    pub log: Option<LogHandle>,
+}
+
+/// Why a hub does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(
+        "gateway.host {0} is open to other machines, which gateway.auth would have to guard; users and tokens are not part \
+         of this hub yet. Set gateway.host to 127.0.0.1, or set gateway.auth to off to let everybody on the network in"
+    )]
+    NoAuthYet(IpAddr),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("the first model profile could not be written: {0}")]
+    Seed(#[from] WriteError),
+    #[error("the runtime could not be started: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// A runtime for a hub: one thread for everything that is not the disk. On loopback a hand-over between threads costs more
+/// than all the work on a chunk.
+pub fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .map_err(StartError::Runtime)
+}
+
+/// A hub whose door is open and whom nobody answers yet: see [`Hub::run`].
+pub struct Hub {
+    listener: Listener,
+    store: Store,
+    config: watch::Receiver<Arc<Config>>,
+    watcher: Option<Watcher>,
+    log: Option<LogHandle>,
+    client: Https,
+}
+
+impl Hub {
+    /// Opens the store and the door.
+    pub async fn open(setup: Setup) -> Result<Hub, StartError> {
+        let Setup { config, watcher, log } = setup;
+        let first = config.borrow().clone();
+        let gateway = &first.gateway;
+        let open_to_others = !gateway.host.is_loopback();
+        if gateway.auth == Auth::Required || (gateway.auth == Auth::Auto && open_to_others) {
+            return Err(StartError::NoAuthYet(gateway.host));
+        }
+        raise_open_files();
+        // The port first: a second hub on the same machine should hear that, and not that its file is locked.
+        let listener = Listener::bind(SocketAddr::new(gateway.host, gateway.port))?;
+        let store = Store::open(&first.store.path)?;
+        store.seed_profile(&first.model_profile).await?;
+        Ok(Hub { listener, store, config, watcher, log, client: Https::new() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// What it remembers: for another door of the same hub.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Serves until `stop` ends, then drains and closes the store.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Hub { listener, store, config, watcher, log, client } = self;
+        let first = build_roster(&config.borrow(), &client);
+        let (roster, rostered) = watch::channel(Arc::new(first));
+        let (shutdown, stopping) = watch::channel(false);
+        let router = Router::new(config.clone(), rostered, store.clone());
+        let context = Context {
+            config: config.clone(),
+            hostname: hostname().into(),
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: Instant::now(),
+            store: store.clone(),
+            sessions: Door { router, registry: Registry::default(), shutdown: stopping.clone() },
+        };
+        let routes = Arc::new(Routes::new(Arc::new(context)));
+        tracing::info!(address = %listener.local_addr(), "the hub is open");
+        // Nobody has to be listening: only systemd is.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let answer = move |caller, request| routes.clone().answer(caller, request);
+        let serving = listener.serve(config.clone(), stopping, answer);
+        let following = tokio::spawn(follow(config, roster, log, client));
+        let watching = watcher.map(|watcher| tokio::spawn(watcher.run()));
+        tokio::pin!(serving);
+        let left = tokio::select! {
+            left = &mut serving => left,
+            () = stop => {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                tracing::info!("the hub is going down");
+                shutdown.send_replace(true);
+                serving.await
+            }
+        };
+        for task in [Some(following), watching].into_iter().flatten() {
+            task.abort();
+        }
+        if left > 0 {
+            tracing::warn!(connections = left, "some connections did not end in time");
+        }
+        if !store.close().await {
+            tracing::error!("the store did not close in time");
+        }
+    }
+}
+
+/// Ends at SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    let hear = |kind| signal(kind).expect("a handler for a signal that can be handled");
+    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate()), hear(SignalKind::interrupt()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Whom the router can ask, by the config and the keys that are there.
+fn build_roster(config: &Config, client: &Https) -> Roster {
+    let mut roster = Roster::new();
+    roster.insert(ProviderName::Assistant, Arc::new(Assistant::new(jiff::Zoned::now)));
+    for name in ProviderName::ALL {
+        let Some(row) = config.providers.row(name) else { continue };
+        let env = |name: &str| std::env::var(name).ok();
+        let key = row.api_key_env.as_deref().map_or(Ok(None), |variable| config::api_key(variable, env));
+        let key = key.unwrap_or_else(|error| {
+            tracing::warn!(provider = name.as_str(), %error, "the API key cannot be used");
+            None
+        });
+        match llm::build(name, row, key, client.clone()) {
+            Some(provider) => drop(roster.insert(name, provider)),
+            None if config.providers.active == name => {
+                tracing::warn!(
+                    provider = name.as_str(),
+                    "the active provider has no adapter in this version; the fallbacks answer"
+                );
+            }
+            None => {}
+        }
+    }
+    roster
+}
+
+/// Brings each new config to those who do not watch it themselves, for as long as there may be another.
+async fn follow(
+    mut config: watch::Receiver<Arc<Config>>,
+    roster: watch::Sender<Arc<Roster>>,
+    log: Option<LogHandle>,
+    client: Https,
+) {
+    while config.changed().await.is_ok() {
+        let new = config.borrow_and_update().clone();
+        roster.send_replace(Arc::new(build_roster(&new, &client)));
+        if let Some(Err(error)) = log.as_ref().map(|log| log.set_level(&new.log.level)) {
+            tracing::warn!(%error, "the log level stays as it was");
+        }
+    }
+}
+
+/// The machine's own name, by which browsers may call it.
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,243 @@
+//! `hearth doctor`: looks at everything that a hub needs, and says what to mend. Changes nothing.
+#![expect(clippy::disallowed_methods, reason = "it looks at the clock itself")]
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::{ConfigArg, FAILED};
+use crate::common::config::{self, Config, Provider, ProviderName};
+use crate::common::secret::Secret;
+use crate::store::{OpenError, Store};
+
+/// For each provider, and for the hub itself.
+const ASK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest list of models that is read, bytes.
+const MODELS_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Less room than this on the disk is soon none.
+const FREE_BYTES_LOW: u64 = 256 * 1024 * 1024;
+
+/// A clock before 2025-01-01 was never set: certificates would be refused.
+const CLOCK_PLAUSIBLE_S: u64 = 1_735_689_600;
+
+/// A hub with hundreds of clients and providers has as many sockets.
+const OPEN_FILES_LOW: u64 = 1024;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Health {
+    Ok,
+    /// The hub works, and somebody should look at this.
+    Warn,
+    /// The hub does not start, or nobody answers.
+    Fail,
+}
+
+/// One thing looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    health: Health,
+    text: String,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let findings = match args.config.load() {
+        Ok(loaded) => {
+            let place = loaded.file.map_or("no file: the defaults".into(), |file| file.display().to_string());
+            let mut findings = vec![finding("config", Health::Ok, place)];
+            examine(&loaded.config, &mut findings);
+            findings
+        }
+        Err(error) => vec![finding("config", Health::Fail, error.to_string())],
+    };
+    let worst_is_fail = findings.iter().any(|finding| finding.health == Health::Fail);
+    if args.json {
+        println!("{}", serde_json::json!({ "ok": !worst_is_fail, "findings": findings }));
+    } else {
+        print_table(&findings);
+    }
+    Ok(ExitCode::from(if worst_is_fail { FAILED } else { 0 }))
+}
+
+fn print_table(findings: &[Finding]) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        table.set_width(120);
+    }
+    for Finding { what, health, text } in findings {
+        let mark = match health {
+            Health::Ok => "ok",
+            Health::Warn => "look",
+            Health::Fail => "MEND",
+        };
+        table.add_row([mark, what, text]);
+    }
+    println!("{table}");
+}
+
+fn examine(config: &Config, findings: &mut Vec<Finding>) {
+    let running = hub(config, findings);
+    store(&config.store.path, running, findings);
+    disk(&config.store.path, findings);
+    providers(&config.providers, findings);
+    machine(findings);
+}
+
+/// Whether a hub answers at the configured address.
+fn hub(config: &Config, findings: &mut Vec<Finding>) -> bool {
+    let gateway = &config.gateway;
+    let host = if gateway.host.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { gateway.host };
+    let address = SocketAddr::new(host, gateway.port);
+    let health = ask(&format!("http://{address}/healthz"), None);
+    let (running, health, text) = match health {
+        Ok((200, body)) if body["status"] == "ok" => {
+            let version = body["version"].as_str().unwrap_or("of an unknown version").to_owned();
+            (true, Health::Ok, format!("running at http://{address}/, version {version}"))
+        }
+        Ok((status, _)) => (
+            false,
+            Health::Warn,
+            format!("something else answers at {address} (HTTP {status}): set another gateway.port"),
+        ),
+        Err(_) => (false, Health::Warn, format!("not running at {address}; start it with `hearth serve`")),
+    };
+    findings.push(finding("hub", health, text));
+    running
+}
+
+fn store(path: &Path, running: bool, findings: &mut Vec<Finding>) {
+    let shown = path.display();
+    let (health, text) = if !path.exists() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if folder.is_dir() {
+            (Health::Ok, format!("{shown} will be made at the first start"))
+        } else {
+            (Health::Fail, format!("the folder of {shown} does not exist: make it, or set store.path"))
+        }
+    } else {
+        match Store::open(path) {
+            Ok(_) => (Health::Ok, format!("{shown} opens")),
+            Err(OpenError::Locked { .. }) if running => (Health::Ok, format!("{shown} is in use by the running hub")),
+            Err(error) => (Health::Fail, error.to_string()),
+        }
+    };
+    findings.push(finding("store", health, text));
+}
+
+fn disk(path: &Path, findings: &mut Vec<Finding>) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let text = format!("{} MiB free", free / (1024 * 1024));
+    findings.push(match free < FREE_BYTES_LOW {
+        true => finding("disk", Health::Warn, format!("{text}: make room before it is full")),
+        false => finding("disk", Health::Ok, text),
+    });
+}
+
+/// Everybody in the chain, in its order.
+fn providers(config: &config::Providers, findings: &mut Vec<Finding>) {
+    let mut anybody = false;
+    let mut names = vec![config.active];
+    names.extend(config.fallback.iter().filter(|name| **name != config.active));
+    for name in names {
+        let what = format!("provider {}", name.as_str());
+        let Some(row) = config.row(name) else {
+            anybody = true;
+            findings.push(finding(what, Health::Ok, "built in"));
+            continue;
+        };
+        let (health, text) = provider(name, row);
+        anybody |= health == Health::Ok;
+        findings.push(finding(what, health, text));
+    }
+    if !anybody {
+        let text = "nobody can answer: mend one of the above, or add assistant to providers.fallback";
+        findings.push(finding("providers", Health::Fail, text));
+    }
+}
+
+fn provider(name: ProviderName, row: &Provider) -> (Health, String) {
+    if !crate::adapters::llm::PROVIDERS.iter().any(|(built, _)| *built == name) {
+        return (Health::Warn, "has no adapter in this version and is passed over".into());
+    }
+    let env = |name: &str| std::env::var(name).ok();
+    let key = match row.api_key_env.as_deref().map(|variable| (variable, config::api_key(variable, env))) {
+        None => None,
+        Some((_, Ok(Some(key)))) => Some(key),
+        Some((variable, Ok(None))) => {
+            return (Health::Warn, format!("no key: set {variable}, or the credential of that name"));
+        }
+        Some((_, Err(error))) => return (Health::Warn, error.to_string()),
+    };
+    let url = format!("{}/models", row.base_url.trim_end_matches('/'));
+    match ask(&url, key.as_ref()) {
+        Ok((200, list)) => {
+            let models = list["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let listed = models.iter().any(|model| model["id"] == row.model.as_str());
+            match (listed, models.is_empty()) {
+                (true, _) | (_, true) => (Health::Ok, format!("answers at {}, model {}", row.base_url, row.model)),
+                // llama.cpp and its like take any name for the one model that they have.
+                (false, false) if name == ProviderName::Local => {
+                    (Health::Ok, format!("answers at {}; its model is {}", row.base_url, models[0]["id"]))
+                }
+                (false, false) => (Health::Warn, format!("answers, and does not list the model {}", row.model)),
+            }
+        }
+        Ok((401 | 403, _)) => (Health::Warn, "refuses the key: is it whole, and not revoked?".into()),
+        Ok((status, _)) => (Health::Warn, format!("answers {url} with HTTP {status}")),
+        Err(error) => (Health::Warn, format!("cannot be reached at {}: {error}", row.base_url)),
+    }
+}
+
+fn machine(findings: &mut Vec<Finding>) {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    findings.push(match now_s < CLOCK_PLAUSIBLE_S {
+        true => finding("clock", Health::Warn, "it was never set: providers' certificates will be refused"),
+        false => finding("clock", Health::Ok, jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %Z").to_string()),
+    });
+    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    findings.push(match open_files {
+        Some(max) if max < OPEN_FILES_LOW => {
+            finding("open files", Health::Warn, format!("{max} at most: raise it with `ulimit -n` or LimitNOFILE="))
+        }
+        Some(max) => finding("open files", Health::Ok, format!("{max} at most")),
+        None => finding("open files", Health::Ok, "no limit"),
+    });
+}
+
+/// Status and JSON body (null where it is none).
+fn ask(url: &str, key: Option<&Secret>) -> Result<(u16, Value), ureq::Error> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(ASK_DEADLINE)).http_status_as_error(false);
+    let agent: ureq::Agent = config.build().into();
+    let mut request = agent.get(url);
+    if let Some(key) = key {
+        request = request.header("Authorization", format!("Bearer {}", key.expose()));
+    }
+    let mut answer = request.call()?;
+    let body = answer.body_mut().with_config().limit(MODELS_BYTES_MAX).read_json().unwrap_or_default();
+    Ok((answer.status().as_u16(), body))
+}
+
+fn finding(what: impl Into<String>, health: Health, text: impl Into<String>) -> Finding {
+    Finding { what: what.into(), health, text: text.into() }
+}
