@@ -1,0 +1,436 @@
+//! One session, driven by bytes as its driver would drive it, with a client at the other end that checks every message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use hearth::common::error::{ErrorBody, ErrorCode};
+use hearth::common::events::{News, TurnEvent, TurnFailure, TurnSummary};
+use hearth::common::limits::RESUME_TTL;
+use hearth::gateway::session::close::Close;
+use hearth::gateway::session::state::{Action, Session, Transmit};
+use hearth::router::TurnKey;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// What may wait for a client, with one message more, bytes.
+const WAITING_BYTES_MAX: usize = 5 * 1024 * 1024;
+
+/// What a client may say. Inputs choose among these, change a byte, or write their own.
+const SAYINGS: [&str; 16] = [
+    r#"{"action":"chat","payload":{"text":"hi"},"request_id":"a"}"#,
+    r#"{"action":"chat","payload":{"text":"ho"},"request_id":"a"}"#,
+    r#"{"action":"chat","payload":{"text":"hi"},"request_id":"b"}"#,
+    r#"{ "request_id":"b", "payload":{"text":"hi"}, "action":"chat" }"#,
+    r#"{"action":"chat","payload":{"text":"hi","conversation_id":"k","mode":"local"}}"#,
+    r#"{"action":"hello","payload":{"protocol":[2]},"request_id":"h"}"#,
+    r#"{"action":"hello","payload":{"protocol":[1,2],"features":[]},"request_id":"h"}"#,
+    r#"{"action":"hello","payload":{"protocol":[2],"features":["resume"],"client":{"name":"f"}}}"#,
+    r#"{"action":"hello","payload":{"protocol":[1]},"request_id":"h"}"#,
+    r#"{"action":"cancel","payload":{"target":"a"},"request_id":"x"}"#,
+    r#"{"action":"cancel","payload":{"target":"b"}}"#,
+    r#"{"action":"ping","payload":{"t":[1,{"a":null}]},"request_id":"p"}"#,
+    r#"{"action":"resume","payload":{"session_id":"s-other","last_seq":3},"request_id":"r"}"#,
+    r#"{"action":"resume","payload":{"session_id":"s-0","last_seq":0},"request_id":"r"}"#,
+    r#"{"action":"dance","request_id":"a"}"#,
+    r#"{"action":"chat","payload":{"text":7},"request_id":"a"}"#,
+];
+
+/// Every message is of the protocol, numbers have no gap, each request ends once, nothing follows a close frame, nothing
+/// waits without bound, no timer is always due.
+pub fn session(input: &[u8]) {
+    let mut bytes = input.iter().copied();
+    let Some(first) = bytes.next() else { return };
+    let mut world = World::new(first & 1 == 1);
+    while let Some(op) = bytes.next()
+        && !world.is_over
+    {
+        world.step(op, &mut bytes);
+    }
+    world.finish();
+}
+
+struct World {
+    session: Session,
+    now: Instant,
+    client: Client,
+    /// The client takes what it is sent.
+    reads: bool,
+    attached: bool,
+    is_over: bool,
+    /// Turns that have been started and not told their last news.
+    turns: BTreeSet<TurnKey>,
+    cancelled: BTreeSet<TurnKey>,
+    started: usize,
+    reported: usize,
+}
+
+impl World {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's time")]
+    fn new(v2: bool) -> World {
+        let now = Instant::now();
+        let mut world = World {
+            session: Session::new(now, |kind| format!("{kind}-0"), v2),
+            now,
+            client: Client::default(),
+            reads: true,
+            attached: true,
+            is_over: false,
+            turns: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
+            started: 0,
+            reported: 0,
+        };
+        world.settle();
+        world
+    }
+
+    fn step(&mut self, op: u8, bytes: &mut impl Iterator<Item = u8>) {
+        let mut next = || bytes.next().unwrap_or_default();
+        match op % 16 {
+            0..=2 => self.say(SAYINGS[usize::from(next()) % SAYINGS.len()]),
+            3 => {
+                let mut text = SAYINGS[usize::from(next()) % SAYINGS.len()].as_bytes().to_vec();
+                let at = usize::from(next()) % text.len();
+                text[at] = next();
+                self.say(&String::from_utf8_lossy(&text));
+            }
+            4 => {
+                let len = next();
+                let text: Vec<u8> = (0..len).map(|_| next()).collect();
+                self.say(&String::from_utf8_lossy(&text));
+            }
+            5 if self.attached => match next() % 4 {
+                0 => self.session.handle_binary(self.now, b"\0"),
+                1 => self.session.handle_broken(Close::of(1002)),
+                _ => self.session.handle_control(self.now),
+            },
+            6..=9 => {
+                let (which, what, size) = (next(), next(), next());
+                self.news(which, what, size);
+            }
+            10 => {
+                let unit = [1, 100, 1_000, 20_000][usize::from(next()) % 4];
+                self.wait(Duration::from_millis(unit * u64::from(next())));
+            }
+            11 if self.attached => self.lose_socket(next() % 8 != 0),
+            12 => {
+                let back = match next() {
+                    way @ 0..=199 => self.client.heard.saturating_sub(u64::from(way % 8)),
+                    // Never been: the session knows better.
+                    way => self.client.heard + u64::from(way) * 1_000_000,
+                };
+                self.resume(back);
+            }
+            13 => self.reads = !self.reads,
+            14 if next() == 0 => self.session.handle_shutdown(self.now),
+            15 => {
+                for _ in 0..next() {
+                    self.say(SAYINGS[usize::from(op) % SAYINGS.len()]);
+                }
+            }
+            _ => {}
+        }
+        self.settle();
+    }
+
+    fn say(&mut self, text: &str) {
+        if self.attached && !self.client.would_be_confused_by(text) {
+            self.session.handle_text(self.now, 0, text);
+            self.settle();
+        }
+    }
+
+    fn news(&mut self, which: u8, what: u8, size: u8) {
+        if !self.session.wants_news() {
+            assert!(self.attached, "without a socket there is nobody to wait for");
+            return;
+        }
+        let len = self.turns.len().max(1);
+        let known = self.turns.iter().nth(usize::from(which) % len).copied();
+        let Some(key) = known.filter(|_| which != 255) else {
+            // Of a turn that has ended, or never was.
+            let event = TurnEvent { received_at: self.now, news: News::Text("late".into()) };
+            return self.session.handle_news(self.now, TurnKey::MAX - 1, event);
+        };
+        let text = "é".repeat([1, 1, 50, 20_000][usize::from(size % 4)]).into();
+        let news = match what % 8 {
+            0..=2 => News::Text(text),
+            3 => News::Reasoning(text),
+            4 => News::ToolCall(Box::default()),
+            5 => News::Notice(text),
+            6 => done(),
+            _ => failed(),
+        };
+        if news.is_last() {
+            self.turns.remove(&key);
+        }
+        self.session.handle_news(self.now, key, TurnEvent { received_at: self.now, news });
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while !self.is_over
+            && let Some(due) = self.session.poll_timeout().filter(|due| *due <= end)
+        {
+            self.now = self.now.max(due);
+            self.session.handle_timeout(self.now);
+            assert!(self.session.poll_timeout().is_none_or(|due| due > self.now), "a timer that is always due");
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    fn lose_socket(&mut self, has_place: bool) {
+        self.session.handle_detached(self.now, has_place);
+        self.attached = false;
+        self.settle();
+        self.is_over = !self.session.is_resumable();
+    }
+
+    fn resume(&mut self, last_seq: u64) {
+        // A client that has heard no number does not know the session's name either.
+        if !self.session.is_resumable() || self.client.heard == 0 {
+            return;
+        }
+        self.session.handle_attached(self.now, None, last_seq);
+        (self.attached, self.reads) = (true, true);
+        self.client.closed = false;
+        self.client.expected = Some(last_seq + 1);
+    }
+
+    /// What the driver does after everything.
+    fn settle(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Start { key, .. } => {
+                    assert!(self.turns.insert(key), "two turns with one key");
+                    self.started += 1;
+                }
+                Action::Cancel { key } => drop(self.cancelled.insert(key)),
+                Action::Resume { request_id, .. } => self.session.handle_not_resumed(request_id.as_deref()),
+                Action::Register { .. } | Action::Unregister => {}
+            }
+        }
+        if self.attached && self.session.is_closing() {
+            self.deliver();
+            assert!(self.client.closed, "a session that closes says so");
+            return self.lose_socket(true);
+        }
+        if self.attached && self.reads {
+            self.deliver();
+            self.session.handle_flushed(self.now);
+        } else if self.attached {
+            self.session.handle_blocked(self.now, 0);
+        } else {
+            assert!(self.session.poll_transmit().is_none(), "something for a socket that is not there");
+        }
+        while self.session.poll_report().is_some() {
+            self.reported += 1;
+        }
+        self.is_over |= !self.attached && !self.session.is_resumable();
+    }
+
+    fn deliver(&mut self) {
+        let mut waiting = 0;
+        while let Some(transmit) = self.session.poll_transmit() {
+            waiting += if let Transmit::Text(text) = &transmit { text.len() } else { 0 };
+            self.client.take(&transmit);
+        }
+        assert!(waiting <= WAITING_BYTES_MAX, "{waiting} bytes were waiting");
+    }
+
+    /// Lets everything end, and counts.
+    fn finish(mut self) {
+        if !self.is_over && !self.attached {
+            self.resume(self.client.heard);
+        }
+        if !self.attached {
+            self.wait(RESUME_TTL);
+        }
+        self.reads = true;
+        self.settle();
+        for key in std::mem::take(&mut self.turns) {
+            if !self.is_over {
+                self.session.handle_news(self.now, key, TurnEvent { received_at: self.now, news: done() });
+                self.settle();
+            }
+        }
+        if !self.is_over {
+            assert_eq!(self.client.open, BTreeSet::new(), "some request never ended");
+            self.lose_socket(false);
+        }
+        self.settle();
+        assert_eq!(self.reported, self.started, "one report for each request");
+        let before = self.now;
+        self.wait(RESUME_TTL * 2);
+        assert!(self.now > before && self.session.poll_timeout().is_none(), "over, and still waiting");
+    }
+}
+
+fn done() -> News {
+    News::Done(Box::new(TurnSummary {
+        conversation_id: "c-0".into(),
+        provider: "p".into(),
+        model: "m".into(),
+        usage: None,
+        finish: None,
+        refused: false,
+        first_token_ms: None,
+        total_ms: 1,
+    }))
+}
+
+fn failed() -> News {
+    let error = ErrorBody::new(ErrorCode::ProviderError, "no");
+    News::Failed(Box::new(TurnFailure { error, provider: None, model: None, first_token_ms: None, total_ms: 1 }))
+}
+
+/// A message of the hub's; nothing else may be in one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Frame {
+    request_id: Option<String>,
+    status: String,
+    seq: Option<u64>,
+    chunk: Option<Chunk>,
+    error: Option<ErrorBody>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chunk {
+    #[serde(rename = "type")]
+    kind: String,
+    data: Option<String>,
+    index: Option<u64>,
+    metadata: Map<String, Value>,
+}
+
+/// Who believes nothing.
+#[derive(Default)]
+struct Client {
+    /// The highest number so far, and every numbered message by it.
+    heard: u64,
+    history: BTreeMap<u64, String>,
+    /// After a resume: the number that must come first.
+    expected: Option<u64>,
+    /// Requests that were said to be processed and have not ended.
+    open: BTreeSet<String>,
+    /// The index of each request's next chunk; nobody knows it after a gap.
+    indices: BTreeMap<String, Option<u64>>,
+    closed: bool,
+}
+
+impl Client {
+    /// Whether the answer to something else would look like the end of an open request: names are the client's to choose.
+    fn would_be_confused_by(&self, text: &str) -> bool {
+        let Ok(frame) = serde_json::from_str::<Value>(text) else { return false };
+        frame["action"] != "chat" && frame["request_id"].as_str().is_some_and(|id| self.open.contains(id))
+    }
+
+    fn take(&mut self, transmit: &Transmit) {
+        assert!(!self.closed, "something after the close frame: {transmit:?}");
+        match transmit {
+            Transmit::Text(text) => self.take_text(text),
+            Transmit::Binary(bytes) => panic!("{bytes:?}"),
+            Transmit::Ping => {}
+            Transmit::Close(_) => self.closed = true,
+        }
+    }
+
+    fn take_text(&mut self, text: &str) {
+        let frame: Frame = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        if let Some(seq) = frame.seq {
+            let expected = self.expected.take().unwrap_or(self.heard + 1);
+            let is_gap = frame.error.as_ref().is_some_and(|error| error.code == ErrorCode::ResumeGap);
+            if is_gap {
+                let snapshot =
+                    frame.error.as_ref().and_then(|error| error.snapshot.as_ref()).expect("the state as it is");
+                self.start_over(snapshot, seq);
+            } else {
+                assert_eq!(seq, expected, "a gap: {text}");
+                self.expected = Some(seq + 1);
+                if seq <= self.heard {
+                    // What fell into an earlier gap has not been seen.
+                    let before = self.history.get(&seq).map_or(text, String::as_str);
+                    return assert_eq!(text, before, "changed");
+                }
+            }
+            self.heard = seq;
+            self.history.insert(seq, text.to_owned());
+        } else {
+            assert_eq!(self.heard, 0, "numbers stopped: {text}");
+            assert!(frame.chunk.as_ref().is_none_or(|chunk| chunk.index.is_none()), "an index in v1: {text}");
+        }
+        self.check(&frame, text);
+    }
+
+    fn check(&mut self, frame: &Frame, text: &str) {
+        let id = frame.request_id.clone().unwrap_or_default();
+        match (&*frame.status, &frame.chunk, &frame.error) {
+            ("processing", None, None) => drop(self.open.insert(id)),
+            ("processing", Some(chunk), None) if frame.seq.is_some() => {
+                assert!(chunk.metadata.contains_key("conversation_id") && chunk.index.is_none(), "{text}");
+                self.open.insert(id);
+            }
+            ("chunk", Some(chunk), None) => {
+                assert!(
+                    chunk.data.as_deref().is_some_and(|data| !data.is_empty() || chunk.kind == "tool_call"),
+                    "{text}"
+                );
+                let known =
+                    if frame.seq.is_some() { &["text", "reasoning", "tool_call", "notice"][..] } else { &["text"] };
+                assert!(known.contains(&&*chunk.kind), "{text}");
+                assert!(self.open.contains(&id), "a chunk of nothing: {text}");
+                self.count(&id, chunk, text);
+            }
+            ("complete", Some(chunk), None) => {
+                assert!(chunk.kind == "metadata" && chunk.data.is_none(), "{text}");
+                if chunk.metadata.contains_key("provider") {
+                    self.count(&id, chunk, text);
+                    self.end(&id, text);
+                }
+            }
+            ("error", None, Some(error)) => {
+                assert!(!error.message.is_empty(), "{text}");
+                if matches!(error.code, ErrorCode::ProviderError | ErrorCode::Cancelled) {
+                    self.end(&id, text);
+                }
+            }
+            _ => panic!("this is no message of the protocol: {text}"),
+        }
+    }
+
+    fn count(&mut self, id: &str, chunk: &Chunk, text: &str) {
+        let next = self.indices.entry(id.to_owned()).or_insert(Some(0));
+        if let (Some(next), Some(index)) = (*next, chunk.index) {
+            assert_eq!(index, next, "a gap in a request: {text}");
+        }
+        *next = chunk.index.or(*next).map(|index| index + 1);
+    }
+
+    fn end(&mut self, id: &str, text: &str) {
+        assert!(self.open.remove(id), "a second end: {text}");
+        self.indices.remove(id);
+    }
+
+    /// What a client does after a gap.
+    fn start_over(&mut self, snapshot: &Value, seq: u64) {
+        assert_eq!(snapshot["last_seq"].as_u64(), Some(seq));
+        self.open.clear();
+        self.indices.clear();
+        for request in snapshot["requests"].as_array().expect("a list") {
+            let id = request["request_id"].as_str().expect("a name").to_owned();
+            assert!(request["text"].is_string() && request["cut"].is_boolean(), "{request}");
+            match request["status"].as_str() {
+                Some("processing") => {
+                    self.indices.insert(id.clone(), None);
+                    self.open.insert(id);
+                }
+                Some("complete") => assert!(request["metadata"].is_object(), "{request}"),
+                Some("error") => assert!(request["error"].is_object(), "{request}"),
+                _ => panic!("{request}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A client of the hub's WebSocket that trusts nothing: each frame is checked against the published schema, and its numbers
+//! against those before. Keeps what came for other requests until it is asked for.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use futures_util::{SinkExt, StreamExt};
+use hearth::gateway::session::wire;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::{schema, soon};
+
+static FRAME: LazyLock<Value> = LazyLock::new(|| wire::schemas()["server"]["frame"].clone());
+
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    /// 0: numbers are not looked at.
+    version: u8,
+    /// v2 only.
+    pub session_id: String,
+    /// The number of the newest message; 0 before the first.
+    pub last_seq: u64,
+    /// Came, and was not asked for yet.
+    kept: Vec<Value>,
+}
+
+/// All frames of one request, from `processing` to its end.
+#[derive(Debug, Clone)]
+pub struct Answer(pub Vec<Value>);
+
+impl Client {
+    /// A client that never says `hello`.
+    pub async fn v1(address: SocketAddr) -> Client {
+        let mut client = Client::connect(address).await;
+        let welcome = client.frame().await;
+        assert_eq!((&welcome["request_id"], &welcome["status"]), (&json!("welcome"), &json!("complete")));
+        assert_eq!(welcome["chunk"]["metadata"]["protocol"], json!([1, 2]));
+        client
+    }
+
+    /// A client that has said `hello` and takes every feature.
+    pub async fn v2(address: SocketAddr) -> Client {
+        let mut client = Client::v1(address).await;
+        client.upgrade(&json!({"protocol": [2]})).await;
+        client
+    }
+
+    /// Says `hello`.
+    pub async fn upgrade(&mut self, payload: &Value) {
+        self.version = 2;
+        self.send(&json!({"action": "hello", "request_id": "hello", "payload": payload})).await;
+        let hello = self.frame().await;
+        assert_eq!((&hello["request_id"], &hello["status"]), (&json!("hello"), &json!("complete")));
+        self.session_id = hello["chunk"]["metadata"]["session_id"].as_str().expect("a session has an id").into();
+    }
+
+    /// A client that comes back to its session; the answer to `resume` is among the frames to come.
+    pub async fn resume(address: SocketAddr, session_id: &str, last_seq: u64) -> Client {
+        let mut client = Client::v1(address).await;
+        (client.version, client.session_id, client.last_seq) = (2, session_id.into(), last_seq);
+        let payload = json!({"session_id": session_id, "last_seq": last_seq});
+        client.send(&json!({"action": "resume", "request_id": "resume", "payload": payload})).await;
+        client
+    }
+
+    async fn connect(address: SocketAddr) -> Client {
+        let stream = soon("a connection", TcpStream::connect(address)).await.expect("the hub listens");
+        stream.set_nodelay(true).expect("a fresh socket takes options");
+        let url = format!("ws://{address}/ws/chat");
+        let (socket, _) = soon("the handshake", client_async(url, stream)).await.expect("the hub takes a WebSocket");
+        Client { socket, version: 1, session_id: String::new(), last_seq: 0, kept: Vec::new() }
+    }
+
+    pub async fn send(&mut self, message: &Value) {
+        self.send_raw(Message::text(message.to_string())).await;
+    }
+
+    pub async fn send_raw(&mut self, message: Message) {
+        soon("room on the socket", self.socket.send(message)).await.expect("an open socket");
+    }
+
+    /// Puts bytes on the connection as they are, beside the WebSocket. The hub may hang up on them.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let stream = self.socket.get_mut();
+        let _ = soon("room on the connection", stream.write_all(bytes)).await;
+    }
+
+    /// Asks; the answer comes with [`Client::answer`].
+    pub async fn ask(&mut self, id: &str, text: &str) {
+        self.ask_with(id, text, json!({})).await;
+    }
+
+    /// Asks with further wishes.
+    pub async fn ask_with(&mut self, id: &str, text: &str, mut payload: Value) {
+        payload["text"] = text.into();
+        self.send(&json!({"action": "chat", "request_id": id, "payload": payload})).await;
+    }
+
+    /// Asks and gets the whole answer.
+    pub async fn chat(&mut self, id: &str, text: &str) -> Answer {
+        self.ask(id, text).await;
+        self.answer(id).await
+    }
+
+    /// Asks with further wishes and gets the whole answer.
+    pub async fn chat_with(&mut self, id: &str, text: &str, payload: Value) -> Answer {
+        self.ask_with(id, text, payload).await;
+        self.answer(id).await
+    }
+
+    /// Stops a request; says whether it ran.
+    pub async fn cancel(&mut self, target: &str) -> bool {
+        self.send(&json!({"action": "cancel", "request_id": "cancel", "payload": {"target": target}})).await;
+        let frame = self.one("cancel").await;
+        assert_eq!((&frame["status"], &frame["chunk"]["metadata"]["target"]), (&json!("complete"), &json!(target)));
+        frame["chunk"]["metadata"]["cancelled"].as_bool().expect("true or false")
+    }
+
+    /// The next frame of this request.
+    pub async fn one(&mut self, id: &str) -> Value {
+        loop {
+            if let Some(at) = self.kept.iter().position(|frame| frame["request_id"] == id) {
+                return self.kept.remove(at);
+            }
+            let frame = self.frame().await;
+            self.kept.push(frame);
+        }
+    }
+
+    /// Reads until this much text has come for the request. The frames stay for [`Client::answer`].
+    pub async fn until_text(&mut self, id: &str, text: &str) {
+        while self.text_so_far(id) != text {
+            let so_far = self.text_so_far(id);
+            assert!(text.starts_with(&so_far), "{so_far:?} is no beginning of {text:?}");
+            let frame = self.frame().await;
+            self.kept.push(frame);
+        }
+    }
+
+    fn text_so_far(&self, id: &str) -> String {
+        text(self.kept.iter().filter(|frame| frame["request_id"] == id))
+    }
+
+    /// All frames of this request, from the first to the last, as soon as its end has come.
+    pub async fn answer(&mut self, id: &str) -> Answer {
+        let answer = self.rest(id).await;
+        answer.check();
+        answer
+    }
+
+    /// The frames of this request that were not taken yet, as soon as its end has come.
+    pub async fn rest(&mut self, id: &str) -> Answer {
+        let is_end = |frame: &Value| frame["request_id"] == id && is_end(frame);
+        while !self.kept.iter().any(is_end) {
+            let frame = self.frame().await;
+            self.kept.push(frame);
+        }
+        let (mut mine, mut others, mut ended) = (Vec::new(), Vec::new(), false);
+        for frame in self.kept.drain(..) {
+            if frame["request_id"] == id && !ended {
+                ended = is_end(&frame);
+                mine.push(frame);
+            } else {
+                others.push(frame);
+            }
+        }
+        self.kept = others;
+        Answer(mine)
+    }
+
+    /// The next frame, checked.
+    pub async fn frame(&mut self) -> Value {
+        loop {
+            let message = soon("a frame", self.socket.next()).await.expect("an open socket").expect("a whole frame");
+            match message {
+                Message::Text(text) => return self.checked(&text),
+                Message::Close(why) => panic!("the hub closed the socket: {why:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame, whatever number it has; those after it go on from there.
+    pub async fn unnumbered(&mut self) -> Value {
+        let (version, last_seq) = (std::mem::replace(&mut self.version, 0), self.last_seq);
+        let frame = self.frame().await;
+        self.version = version;
+        self.last_seq = frame["seq"].as_u64().unwrap_or(last_seq);
+        frame
+    }
+
+    fn checked(&mut self, text: &str) -> Value {
+        let frame: Value = serde_json::from_str(text).expect("a frame is JSON");
+        assert_eq!(schema::problems(&FRAME, &frame), [] as [String; 0], "{frame}");
+        let (chunk, error) = (frame.get("chunk").is_some(), frame.get("error").is_some());
+        let has = match frame["status"].as_str().expect("the schema says so") {
+            "processing" => (frame.get("seq").is_some(), false),
+            "error" => (false, true),
+            _ => (true, false),
+        };
+        assert_eq!((chunk, error), has, "{frame}");
+        match self.version {
+            1 => {
+                assert!(
+                    frame.get("seq").is_none() && frame["chunk"].get("index").is_none(),
+                    "v1 has no numbers: {frame}"
+                );
+            }
+            2 => {
+                assert_eq!(frame["seq"], self.last_seq + 1, "a gap: {frame}");
+                self.last_seq += 1;
+            }
+            _ => {}
+        }
+        frame
+    }
+
+    /// Reads to the end; gives the code of the close frame, if there was one.
+    pub async fn closed(&mut self) -> Option<u16> {
+        loop {
+            match soon("the end of the socket", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = self.checked(&text);
+                    self.kept.push(frame);
+                }
+                Some(Ok(Message::Close(why))) => return why.map(|why| why.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// Leaves without a goodbye: RST.
+    pub fn abort(self) {
+        self.socket.get_ref().set_zero_linger().expect("an open socket takes options");
+    }
+}
+
+impl Answer {
+    /// First `processing`, then chunks in order, then one end.
+    fn check(&self) {
+        let (first, rest) = self.0.split_first().expect("an answer has an end");
+        let Some((end, chunks)) = rest.split_last() else {
+            assert_eq!(first["status"], "error", "{first}");
+            return;
+        };
+        assert_eq!(first["status"], "processing");
+        for (at, chunk) in chunks.iter().enumerate() {
+            assert_eq!(chunk["status"], "chunk");
+            assert!(chunk.get("seq").is_none() || chunk["chunk"]["index"] == at, "out of order: {chunk}");
+        }
+        assert!(is_end(end));
+    }
+
+    pub fn text(&self) -> String {
+        text(self.0.iter())
+    }
+
+    /// What the user is told beside the answer; v2 only.
+    pub fn notices(&self) -> Vec<String> {
+        let notices = self.0.iter().filter(|frame| frame["chunk"]["type"] == "notice");
+        notices.map(|frame| frame["chunk"]["data"].as_str().expect("a notice is text").to_owned()).collect()
+    }
+
+    /// The last frame.
+    pub fn end(&self) -> &Value {
+        self.0.last().expect("an answer has an end")
+    }
+
+    /// The code of the error that it ended with.
+    pub fn code(&self) -> &str {
+        self.end()["error"]["code"].as_str().unwrap_or_else(|| panic!("no error: {}", self.end()))
+    }
+
+    pub fn message(&self) -> &str {
+        self.end()["error"]["message"].as_str().expect("an error has a message")
+    }
+
+    pub fn retryable(&self) -> bool {
+        self.end()["error"]["retryable"].as_bool().expect("the schema says so")
+    }
+
+    /// Of the `complete` that it ended with.
+    pub fn metadata(&self) -> &Value {
+        assert_eq!(self.end()["status"], "complete", "{}", self.end());
+        &self.end()["chunk"]["metadata"]
+    }
+
+    pub fn provider(&self) -> &str {
+        self.metadata()["provider"].as_str().expect("an answer has a provider")
+    }
+}
+
+fn is_end(frame: &Value) -> bool {
+    frame["status"] == "complete" || frame["status"] == "error"
+}
+
+fn text<'a>(frames: impl Iterator<Item = &'a Value>) -> String {
+    let chunks = frames.filter(|frame| frame["status"] == "chunk" && frame["chunk"]["type"] == "text");
+    chunks.map(|frame| frame["chunk"]["data"].as_str().expect("text is a string")).collect()
+}

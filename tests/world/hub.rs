@@ -1,0 +1,96 @@
+//! A whole hub within the test's process, on a thread and a runtime of its own, a free port and a temporary folder. Its
+//! logs go nowhere: what is logged is tested with the real binary.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use hearth::app::{self, Hub, Setup};
+use hearth::common::config::{Config, ProviderName};
+use hearth::store::Store;
+use tempfile::TempDir;
+use tokio::sync::{oneshot, watch};
+
+use super::soon;
+use crate::world::provider::FakeProvider;
+
+/// A hub at work. Dropped, it stops, and nobody waits for it.
+pub struct Running {
+    pub address: SocketAddr,
+    /// The hub's own store, as another door of it would use it.
+    pub store: Store,
+    config: watch::Sender<Arc<Config>>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+    folder: TempDir,
+}
+
+/// A hub that asks `provider` as `local`, and nobody else.
+pub async fn start(provider: &FakeProvider) -> Running {
+    start_with(provider, |_| ()).await
+}
+
+/// The same with other settings.
+pub async fn start_with(provider: &FakeProvider, change: impl FnOnce(&mut Config)) -> Running {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut config = Config::default();
+    config.gateway.port = 0;
+    config.store.path = folder.path().join("hearth.redb");
+    config.providers.active = ProviderName::Local;
+    config.providers.fallback = Vec::new();
+    config.providers.local.base_url = provider.base_url();
+    change(&mut config);
+    open(config, folder).await
+}
+
+async fn open(config: Config, folder: TempDir) -> Running {
+    let (sender, receiver) = watch::channel(Arc::new(config));
+    let (opened, open) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let setup = Setup { config: receiver, watcher: None, log: None };
+        app::runtime().expect("a runtime").block_on(async {
+            let hub = Hub::open(setup).await.unwrap_or_else(|error| panic!("the hub does not start: {error}"));
+            // A test that is gone asks nothing.
+            let _ = opened.send((hub.address(), hub.store().clone()));
+            hub.run(async {
+                let _ = stopped.await;
+            })
+            .await;
+        });
+    });
+    let (address, store) = soon("an open hub", open).await.expect("a hub that opens says where");
+    Running { address, store, config: sender, stop, thread, folder }
+}
+
+impl Running {
+    /// Changes the settings, as an edit of the file does.
+    pub fn configure(&self, change: impl FnOnce(&mut Config)) {
+        self.config.send_modify(|config| change(Arc::make_mut(config)));
+    }
+
+    /// Orders the stop and waits for the end.
+    pub async fn stop(self) {
+        self.end().await;
+    }
+
+    /// Stops and starts again with the same settings and the same store.
+    pub async fn restart(self) -> Running {
+        let (config, folder) = self.end().await;
+        open(config, folder).await
+    }
+
+    async fn end(self) -> (Config, TempDir) {
+        let Running { config, stop, thread, folder, store, .. } = self;
+        drop(store);
+        stop.send(()).expect("the hub runs");
+        soon("the hub's end", async {
+            while !thread.is_finished() {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        thread.join().expect("a hub that does not panic");
+        (Config::clone(&config.borrow()), folder)
+    }
+}
