@@ -383,8 +383,7 @@ async function withTheScriptedProvider() {
     same(await lastAnswer(page).locator('.text img, .text script, .text a, .text b, .text i').count(), 0, 'its elements');
     same(await page.title(), 'Hearth', 'title');
     same(page.problems.join('\n'), '', 'console');
-    await begin(page, HOSTILE);
-    await idle(page);
+    await ask(page, HOSTILE);
     same(await page.locator('.question').last().textContent(), HOSTILE, 'the question');
   });
 
