@@ -80,6 +80,8 @@ pub enum Failure {
     Unreachable,
     /// Any other 4xx: the request is at fault.
     Rejected,
+    /// The adapter or the model cannot do what was asked (a picture, a tool): another one may.
+    Unsupported,
     /// 5xx, or an error event in the stream.
     Failed,
     /// The stream ended without its terminator, or broke off.
@@ -116,6 +118,7 @@ impl ProviderError {
             Failure::TooLarge => (ErrorCode::TooLarge, false),
             Failure::Unreachable => (ErrorCode::Offline, true),
             Failure::Rejected => (ErrorCode::ProviderError, false),
+            Failure::Unsupported => (ErrorCode::Unsupported, false),
             Failure::Failed | Failure::CutOff => (ErrorCode::ProviderError, true),
             Failure::BadStream => (ErrorCode::ProviderError, self.status.is_some_and(|status| status >= 500)),
         };

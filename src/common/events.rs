@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use crate::common::chat::{FinishReason, ToolCallDelta, Usage};
+use crate::common::chat::{FinishReason, ImagePiece, Progress, ToolCallDelta, Usage};
 use crate::common::error::ErrorBody;
+use crate::common::speech::AudioPiece;
 
 /// One piece of news of a turn.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,13 @@ pub enum News {
     Text(Box<str>),
     Reasoning(Box<str>),
     ToolCall(Box<ToolCallDelta>),
+    Image(Box<ImagePiece>),
+    /// Speech. Comes beside the text, a sentence behind it.
+    Audio(Box<AudioPiece>),
+    Progress(Progress),
+    /// What follows belongs to the n-th message of the answer, from 1: the provider before broke off, and the next one goes
+    /// on.
+    Message(u32),
     /// For the user's eyes, and no part of the answer: another provider took over, history could not be saved.
     Notice(Box<str>),
     Done(Box<TurnSummary>),
@@ -40,6 +48,10 @@ pub struct TurnSummary {
     pub model: Box<str>,
     pub usage: Option<Usage>,
     pub finish: Option<FinishReason>,
+    /// Of how many messages the answer is made: 1, and one more each time that a provider broke off and another went on.
+    pub messages: u32,
+    /// Where the pictures of the answer are kept: ids for `GET /api/v1/blobs/{id}`, in the order of their index.
+    pub image_blobs: Vec<Box<str>>,
     /// The text is the provider's refusal and not the model's answer.
     pub refused: bool,
     /// Milliseconds from the request to the first content.

@@ -1,6 +1,7 @@
 //! Words of everyone: ids, time, errors, limits, settings, the words of a conversation. Knows no room above it and does no
 //! I/O beyond reading its own config file and writing logs.
 
+pub mod assembly;
 pub mod chat;
 pub mod config;
 pub mod error;
@@ -10,4 +11,5 @@ pub mod limits;
 pub mod log;
 pub mod rate;
 pub mod secret;
+pub mod speech;
 pub mod time;

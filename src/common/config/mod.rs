@@ -27,6 +27,8 @@ pub struct Config {
     pub gateway: Gateway,
     pub providers: Providers,
     pub model_profile: ModelProfileSeed,
+    pub speech: Speech,
+    pub budget: Budget,
     pub zigbee: Zigbee,
     pub mqtt: Mqtt,
     pub mcp: Mcp,
@@ -80,6 +82,11 @@ pub struct Providers {
     pub inter_token_s: u64,
     /// Seconds for a whole answer.
     pub total_s: u64,
+    /// How often one provider is asked again, where that is safe, before the next one is.
+    pub retries: u32,
+    /// Milliseconds to the first content after which the next provider is asked too, and the quicker one answers. None:
+    /// never.
+    pub hedge_after_ms: Option<u64>,
 }
 
 /// The rows a chain can name.
@@ -139,8 +146,101 @@ pub struct Provider {
     pub base_url: String,
     /// The environment variable, or the systemd credential in lower case, that holds the key. None: no key is sent.
     pub api_key_env: Option<String>,
+    /// Which of its interfaces is spoken; `openai` and `local` alone have a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<Api>,
+    /// The model that paints for the `image` action. None: this provider makes no pictures.
+    pub image_model: Option<String>,
     /// Seconds until the first content. Long for a local model, which may have to be loaded first.
     pub first_token_s: Option<u64>,
+}
+
+/// The interfaces of a server that has several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    /// Chat Completions.
+    #[default]
+    Chat,
+    /// Responses.
+    Responses,
+}
+
+/// Who speaks aloud.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Speech {
+    pub active: SpeechChoice,
+    /// Address and key are those of `providers.openai`.
+    pub openai: CloudVoice,
+    /// Address and key are those of `providers.gemini`.
+    pub gemini: CloudVoice,
+    pub espeak: Espeak,
+    pub wyoming: Wyoming,
+}
+
+/// Which voice speaks where a client names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpeechChoice {
+    /// The voice of the active provider where it has one and a key; else espeak.
+    Auto,
+    Openai,
+    Gemini,
+    Espeak,
+    Wyoming,
+    Off,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CloudVoice {
+    pub model: String,
+    pub voice: String,
+}
+
+/// espeak-ng, a program of its own on this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Espeak {
+    /// Its name or path.
+    pub command: String,
+    /// A voice that `espeak-ng --voices` lists, or `auto`: by the client's language.
+    pub voice: String,
+    /// Words a minute, 80 to 450.
+    pub words_per_minute: u32,
+}
+
+/// A speech server that speaks the Wyoming protocol, such as Piper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wyoming {
+    /// `tcp://host:port`.
+    pub url: String,
+    /// The server's own name of a voice. None: its first one.
+    pub voice: Option<String>,
+}
+
+/// What may be spent, US dollars. Past it only what runs in the house answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// From midnight to midnight, by the clock of the house. None: no limit.
+    pub day_usd: Option<f64>,
+    /// A calendar month. None: no limit.
+    pub month_usd: Option<f64>,
+    /// Prices of models that differ from the hub's own table, or are missing there: US dollars a million tokens.
+    pub prices: BTreeMap<String, Price>,
+}
+
+/// What a million tokens of a model cost, US dollars.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Price {
+    pub input: f64,
+    pub output: f64,
+    /// Read from the provider's cache. None: as `input`.
+    pub cached: Option<f64>,
 }
 
 /// Seeds the model profile `default` at the first start; from then on the store holds it.
@@ -267,20 +367,65 @@ impl Default for Providers {
             model: model.into(),
             base_url: base_url.into(),
             api_key_env: key.map(Into::into),
+            api: None,
+            image_model: None,
             first_token_s: Some(first_token_s),
         };
+        let chats = |row: Provider| Provider { api: Some(Api::Chat), ..row };
+        let paints = |row: Provider, model: &str| Provider { image_model: Some(model.into()), ..row };
         Providers {
             active: ProviderName::Openai,
             fallback: vec![ProviderName::Anthropic, ProviderName::Local, ProviderName::Assistant],
-            openai: row("gpt-4o-mini", "https://api.openai.com/v1", Some("OPENAI_API_KEY"), 60),
+            openai: paints(
+                chats(row("gpt-4o-mini", "https://api.openai.com/v1", Some("OPENAI_API_KEY"), 60)),
+                "gpt-image-2.5-flare",
+            ),
             anthropic: row("claude-haiku-4-5", "https://api.anthropic.com", Some("ANTHROPIC_API_KEY"), 60),
-            gemini: row("gemini-2.5-flash", "https://generativelanguage.googleapis.com", Some("GEMINI_API_KEY"), 60),
-            openrouter: row("openai/gpt-4o-mini", "https://openrouter.ai/api/v1", Some("OPENROUTER_API_KEY"), 60),
+            gemini: paints(
+                row("gemini-2.5-flash", "https://generativelanguage.googleapis.com", Some("GEMINI_API_KEY"), 60),
+                "gemini-2.5-flash-image",
+            ),
+            openrouter: paints(
+                row("openai/gpt-4o-mini", "https://openrouter.ai/api/v1", Some("OPENROUTER_API_KEY"), 60),
+                "google/gemini-2.5-flash-image",
+            ),
             ollama: row("llama3.2", "http://127.0.0.1:11434", None, 180),
-            local: row("local", "http://127.0.0.1:8080/v1", None, 180),
+            local: chats(row("local", "http://127.0.0.1:8080/v1", None, 180)),
             inter_token_s: 60,
             total_s: 900,
+            retries: 2,
+            hedge_after_ms: None,
         }
+    }
+}
+
+impl Default for Speech {
+    fn default() -> Speech {
+        Speech {
+            active: SpeechChoice::Auto,
+            openai: CloudVoice { model: "gpt-4o-mini-tts".into(), voice: "alloy".into() },
+            gemini: CloudVoice { model: "gemini-2.5-flash-preview-tts".into(), voice: "Kore".into() },
+            espeak: Espeak::default(),
+            wyoming: Wyoming::default(),
+        }
+    }
+}
+
+impl Default for CloudVoice {
+    fn default() -> CloudVoice {
+        Speech::default().openai
+    }
+}
+
+impl Default for Espeak {
+    fn default() -> Espeak {
+        Espeak { command: "espeak-ng".into(), voice: "auto".into(), words_per_minute: 165 }
+    }
+}
+
+impl Default for Wyoming {
+    fn default() -> Wyoming {
+        Wyoming { url: "tcp://127.0.0.1:10200".into(), voice: None }
     }
 }
 

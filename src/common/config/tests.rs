@@ -114,7 +114,7 @@ fn every_kind_of_mistake_has_its_words() {
         ("gateway:\n  port:\n", "2:7", "has no value"),
         ("port: 8000", "1:1", "did you mean `gateway.port`?"),
         ("providers:\n  openai: {url: x}", "2:12", "did you mean `mcp.servers.*.url`"),
-        ("colour: red", "1:1", "the keys here: `gateway`"),
+        ("colour: red", "1:1", "the keys here: `budget`, `gateway`"),
         ("- a", "1:1", "sections"),
         ("providers: {fallback: [local, assistent]}", "1:31", "got `assistent`, expected one of"),
         ("gateway:\n  port: 1\n  port: 2\n", "3:3", "the key `port` stands here twice"),

@@ -10,6 +10,9 @@ use crate::common::log;
 /// The longest deadline, seconds: one day.
 const DEADLINE_S_MAX: u64 = 24 * 60 * 60;
 
+/// The most that one provider is asked again.
+const RETRIES_MAX: u32 = 10;
+
 /// The longest name of an MCP server, bytes; names of tools are built from it.
 const SERVER_NAME_BYTES_MAX: usize = 64;
 
@@ -26,6 +29,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     let mut faults = Faults(Vec::new());
     gateway(config, &mut faults);
     providers(config, &mut faults);
+    speech_and_budget(config, &mut faults);
     devices(config, &mut faults);
     for (name, server) in &config.mcp.servers {
         mcp_server(name, server, &mut faults);
@@ -82,6 +86,12 @@ fn providers(config: &Config, faults: &mut Faults) {
     {
         deadline(key, seconds, faults);
     }
+    if providers.retries > RETRIES_MAX {
+        faults.add("providers.retries", format!("it must be from 0 to {RETRIES_MAX}"), "");
+    }
+    if providers.hedge_after_ms == Some(0) {
+        faults.add("providers.hedge_after_ms", "with 0 every question would be asked twice", "null for never");
+    }
     let seed = &config.model_profile;
     if seed.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
         faults.add("model_profile.temperature", "it must be from 0 to 2", "");
@@ -111,6 +121,16 @@ fn provider(name: &str, row: &Provider, faults: &mut Faults) {
             "it names the variable that holds the key, such as OPENAI_API_KEY; the key itself does not belong here",
         );
     }
+    if row.api.is_some() && !matches!(name, "openai" | "local") {
+        faults.add(
+            key("api"),
+            "this provider has one interface only",
+            "leave it out; `openai` and `local` have a choice",
+        );
+    }
+    if row.image_model.as_ref().is_some_and(|model| model.trim().is_empty()) {
+        faults.add(key("image_model"), "it is empty", "the provider's own name of a model, or null for none");
+    }
     if let Some(seconds) = row.first_token_s {
         deadline(&key("first_token_s"), seconds, faults);
     }
@@ -119,6 +139,40 @@ fn provider(name: &str, row: &Provider, faults: &mut Faults) {
 fn deadline(key: &str, seconds: u64, faults: &mut Faults) {
     if !(1..=DEADLINE_S_MAX).contains(&seconds) {
         faults.add(key, format!("it must be from 1 to {DEADLINE_S_MAX} seconds"), "");
+    }
+}
+
+fn speech_and_budget(config: &Config, faults: &mut Faults) {
+    let speech = &config.speech;
+    for (key, value) in [
+        ("speech.openai.model", &speech.openai.model),
+        ("speech.openai.voice", &speech.openai.voice),
+        ("speech.gemini.model", &speech.gemini.model),
+        ("speech.gemini.voice", &speech.gemini.voice),
+        ("speech.espeak.command", &speech.espeak.command),
+        ("speech.espeak.voice", &speech.espeak.voice),
+    ] {
+        if value.trim().is_empty() {
+            faults.add(key, "it is empty", "");
+        }
+    }
+    if !(80..=450).contains(&speech.espeak.words_per_minute) {
+        faults.add("speech.espeak.words_per_minute", "it must be from 80 to 450", "");
+    }
+    let address = speech.wyoming.url.strip_prefix("tcp://");
+    if !address.is_some_and(|address| has_host_and_port(address, true)) {
+        faults.add("speech.wyoming.url", "this is no address of a speech server", "tcp://host:port");
+    }
+    let is_amount = |usd: f64| usd.is_finite() && usd >= 0.0;
+    for (key, usd) in [("budget.day_usd", config.budget.day_usd), ("budget.month_usd", config.budget.month_usd)] {
+        if usd.is_some_and(|usd| !is_amount(usd)) {
+            faults.add(key, "it must be 0 or more dollars", "null for no limit");
+        }
+    }
+    for (model, price) in &config.budget.prices {
+        if ![price.input, price.output, price.cached.unwrap_or(0.0)].into_iter().all(is_amount) {
+            faults.add(format!("budget.prices.{model}"), "a price must be 0 or more dollars", "");
+        }
     }
 }
 
