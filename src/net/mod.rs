@@ -2,4 +2,5 @@
 
 pub mod https;
 pub mod lan;
+pub mod ndjson;
 pub mod sse;

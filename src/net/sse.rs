@@ -23,6 +23,8 @@ pub struct Event<'a> {
     pub data: &'a [u8],
     /// The last `id` so far in the stream, empty where there was none.
     pub id: &'a [u8],
+    /// [`Parser::comments`] when the event ended.
+    pub comments: u64,
 }
 
 /// An event went over the limit. The stream cannot be read on: every further call says this again.
@@ -44,6 +46,7 @@ pub struct Parser {
     name: Vec<u8>,
     id: Vec<u8>,
     retry: Option<Duration>,
+    comments: u64,
     /// The last line ended in CR: a LF right after it belongs to the same line end.
     after_cr: bool,
     /// How much of a byte order mark has come; `None` once the stream has begun in earnest.
@@ -69,6 +72,7 @@ impl Parser {
             name: Vec::new(),
             id: Vec::new(),
             retry: None,
+            comments: 0,
             after_cr: false,
             bom_len: Some(0),
             handed_out: false,
@@ -101,7 +105,7 @@ impl Parser {
                     if borrowed.is_some() || self.data.is_some() {
                         self.handed_out = true;
                         let data = borrowed.or(self.data.as_deref()).expect("one of the two was seen");
-                        return Ok(Some(Event { name: &self.name, data, id: &self.id }));
+                        return Ok(Some(Event { name: &self.name, data, id: &self.id, comments: self.comments }));
                     }
                     self.name.clear();
                 } else if self.fits(borrowed, line.len()) {
@@ -136,6 +140,11 @@ impl Parser {
     /// How long a client is to wait before it connects again, where the stream said so.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
+    }
+
+    /// Comments so far. Servers send them to show that they live while there is nothing to say.
+    pub fn comments(&self) -> u64 {
+        self.comments
     }
 
     fn forget_event(&mut self) {
@@ -215,6 +224,7 @@ impl Parser {
             Field::Event(value) => value.clone_into(&mut self.name),
             Field::Id(value) => value.clone_into(&mut self.id),
             Field::Retry(wait) => self.retry = Some(wait),
+            Field::Comment => self.comments += 1,
             Field::Ignored => {}
             Field::Data(_) => unreachable!("data is taken by its own path"),
         }
@@ -235,7 +245,9 @@ enum Field<'a> {
     Event(&'a [u8]),
     Id(&'a [u8]),
     Retry(Duration),
-    /// A comment, an unknown field, or a value that the standard wants ignored.
+    /// "Lines which start with a U+003A COLON character (:)".
+    Comment,
+    /// An unknown field, or a value that the standard wants ignored.
     Ignored,
 }
 
@@ -251,6 +263,7 @@ fn field(line: &[u8]) -> Field<'_> {
         b"event" => Field::Event(value),
         b"id" if memchr(0, value).is_none() => Field::Id(value),
         b"retry" => retry(value),
+        b"" => Field::Comment,
         _ => Field::Ignored,
     }
 }

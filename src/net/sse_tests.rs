@@ -54,6 +54,16 @@ fn the_standards_own_examples() {
 }
 
 #[test]
+fn comments_are_counted_and_nothing_else_is() {
+    let stream = b": alive\n\ndata: a\n:\n\nevent: x\n :no comment\n\n:: two\r\n:three";
+    let (mut parser, mut piece) = (Parser::default(), &stream[..]);
+    let event = parser.next(&mut piece).unwrap().expect("an event");
+    assert_eq!((event.data, event.comments), (&b"a"[..], 2), "the one within an event is in time for it");
+    assert_eq!(parser.next(&mut piece), Ok(None));
+    assert_eq!(parser.comments(), 3, "a comment counts when its line has ended");
+}
+
+#[test]
 fn fields() {
     let stream = b"event: error\ndata: x\n\nevent: lost\n\ndata: y\nid: 7\nid: a\0b\nretry: 150\nretry: 1s\nretry:\nother: z\n\n";
     let mut parser = Parser::default();
