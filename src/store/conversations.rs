@@ -4,23 +4,16 @@ use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::blobs::{self, Kept};
 use super::feed::Kind;
+use super::messages::{self, NewMessage, StoredMessage};
 use super::tables::{CONVERSATIONS, CONVERSATIONS_BY_TIME, MESSAGES, META, META_HISTORY_BYTES, decode, encode, meta};
 use super::writer::Batch;
 use super::{ReadError, Snapshot, Store, UnixMillis, WriteError};
 use crate::common::chat::Role;
 use crate::common::ids;
 
-/// The longest text of one message, bytes: the longest a socket lets in.
-pub const TEXT_BYTES_MAX: usize = crate::common::limits::MESSAGE_BYTES_MAX;
-
-/// Thinking kept with an answer, bytes; the rest is cut off. It is for the eye and never read by a model again.
-pub const REASONING_BYTES_MAX: usize = 256 * 1024;
-
-/// The longest provider or model name kept with a message, bytes.
-pub const NAME_BYTES_MAX: usize = 256;
-
-/// Messages of one `append`: a turn has two.
+/// Messages of one `append`: a turn has two, and two more for each time that it called tools.
 pub const MESSAGES_PER_APPEND_MAX: usize = 64;
 
 /// Entries of one page of a list.
@@ -49,55 +42,31 @@ pub struct Conversation {
     pub bytes: u64,
 }
 
-/// A message to be remembered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewMessage {
-    /// `user` or `assistant`: a system prompt belongs to the model profile.
-    pub role: Role,
-    pub text: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reasoning: Option<String>,
-    pub at_ms: UnixMillis,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub partial: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
-
-/// A message as it is remembered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StoredMessage {
-    /// Its place in the conversation, from 1 on.
-    pub seq: u64,
-    pub role: Role,
-    pub text: String,
-    /// The model's thinking, which no model reads again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reasoning: Option<String>,
-    pub at_ms: UnixMillis,
-    /// Cut off: by the user, by an error, or by a limit.
-    #[serde(default)]
-    pub partial: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
-
 impl Store {
-    /// Adds messages to the end of a conversation, which begins with them where there was none. All or none.
+    /// Adds messages to the end of a conversation, which begins with them where there was none; their pictures and sounds
+    /// go among the blobs. All or none.
     pub async fn append(&self, conversation_id: &str, messages: Vec<NewMessage>) -> Result<(), WriteError> {
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
         let (from_ms, to_ms) = (first.at_ms, last.at_ms);
         check(conversation_id, &messages)?;
         let id = conversation_id.to_owned();
         let title = messages.iter().find(|message| message.role == Role::User).and_then(|message| title(&message.text));
-        let values: Vec<Vec<u8>> =
-            messages.into_iter().map(|message| encode(&without_long_reasoning(message))).collect();
-        let bytes = values.iter().map(Vec::len).sum();
-        self.write(bytes, move |batch| append(batch, &id, title.as_deref(), (from_ms, to_ms), &values)).await
+        let (values, media) = match messages.iter().all(|message| message.parts.is_empty()) {
+            true => lay_out(messages),
+            // The digest of a large picture takes long enough to hold everybody up.
+            false => {
+                let laid_out = tokio::task::spawn_blocking(|| lay_out(messages)).await;
+                laid_out.map_err(|_| WriteError::Closed)?
+            }
+        };
+        let bytes = values.iter().map(Vec::len).sum::<usize>() + media.iter().map(Kept::len).sum::<usize>();
+        self.write(bytes, move |batch| {
+            for kept in &media {
+                blobs::put(batch, kept)?;
+            }
+            append(batch, &id, title.as_deref(), (from_ms, to_ms), &values)
+        })
+        .await
     }
 
     /// Forgets a conversation; false when there was none.
@@ -196,21 +165,9 @@ impl Snapshot {
         Ok(range.rev().map(|entry| {
             let (key, value) = entry?;
             let (id, seq) = key.value();
-            let said: NewMessage = decode(value.value(), &described(id)).map_err(ReadError::Corrupt)?;
-            Ok((said.numbered(seq), value.value().len()))
+            let said: StoredMessage = decode(value.value(), &described(id)).map_err(ReadError::Corrupt)?;
+            Ok((StoredMessage { seq, ..said }, value.value().len()))
         }))
-    }
-}
-
-impl NewMessage {
-    /// A message that is whole and of nobody in particular.
-    pub fn new(role: Role, text: impl Into<String>, at_ms: UnixMillis) -> NewMessage {
-        NewMessage { role, text: text.into(), reasoning: None, at_ms, partial: false, provider: None, model: None }
-    }
-
-    fn numbered(self, seq: u64) -> StoredMessage {
-        let NewMessage { role, text, reasoning, at_ms, partial, provider, model } = self;
-        StoredMessage { seq, role, text, reasoning, at_ms, partial, provider, model }
     }
 }
 
@@ -342,27 +299,18 @@ fn check(id: &str, messages: &[NewMessage]) -> Result<(), WriteError> {
     if !ids::is_conversation_id(id) {
         return Err(WriteError::Invalid("a conversation's id is 1 to 64 of A-Z, a-z, 0-9, _ and -".into()));
     }
-    let within = |what, size, max| if size <= max { Ok(()) } else { Err(WriteError::TooLarge { what, size, max }) };
-    within("a list of messages", messages.len(), MESSAGES_PER_APPEND_MAX)?;
-    for message in messages {
-        if message.role == Role::System {
-            return Err(WriteError::Invalid(
-                "a system prompt belongs to a model profile, not to a conversation".into(),
-            ));
-        }
-        within("a message", message.text.len(), TEXT_BYTES_MAX)?;
-        for name in [&message.provider, &message.model] {
-            within("a name", name.as_ref().map_or(0, String::len), NAME_BYTES_MAX)?;
-        }
+    if messages.len() > MESSAGES_PER_APPEND_MAX {
+        let (what, size, max) = ("a list of messages", messages.len(), MESSAGES_PER_APPEND_MAX);
+        return Err(WriteError::TooLarge { what, size, max });
     }
-    Ok(())
+    messages.iter().try_for_each(messages::check)
 }
 
-fn without_long_reasoning(mut message: NewMessage) -> NewMessage {
-    if let Some(reasoning) = &mut message.reasoning {
-        reasoning.truncate(reasoning.floor_char_boundary(REASONING_BYTES_MAX));
-    }
-    message
+/// The messages as they lie in the file, and what lies beside them.
+fn lay_out(messages: Vec<NewMessage>) -> (Vec<Vec<u8>>, Vec<Kept>) {
+    let mut media = Vec::new();
+    let values = messages.into_iter().map(|message| encode(&message.into_stored(&mut media))).collect();
+    (values, media)
 }
 
 /// The first line with something in it, shortened.

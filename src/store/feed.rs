@@ -11,7 +11,7 @@ pub(super) const FEED_LEN: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub kind: Kind,
-    /// The conversation's id or the profile's name.
+    /// The conversation's id, the profile's name, the blob's id, the day of the usage.
     pub key: Box<str>,
     /// Of the thing as it now is; of the deletion when `deleted`. Rises over the whole store.
     pub revision: u64,
@@ -23,6 +23,8 @@ pub struct Change {
 pub enum Kind {
     Conversation,
     Profile,
+    Blob,
+    Usage,
 }
 
 /// What [`Feed::recv`] saw.

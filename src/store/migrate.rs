@@ -3,7 +3,7 @@
 
 use redb::{Database, ReadableDatabase, TableError, WriteTransaction};
 
-use super::tables::{META, META_SCHEMA_VERSION, SCHEMA_VERSION, meta};
+use super::tables::{self, META, META_SCHEMA_VERSION, SCHEMA_VERSION, meta};
 
 /// One step from a version to the next.
 pub(super) struct Step {
@@ -12,7 +12,10 @@ pub(super) struct Step {
 }
 
 /// The steps that exist, oldest first. A step is added with every rise of [`SCHEMA_VERSION`] and never changed after.
-pub(super) const STEPS: &[Step] = &[];
+pub(super) const STEPS: &[Step] = &[
+    // Messages with parts read as before where they have none: nothing that was written changes.
+    Step { from_version: 1, run: tables::add_blobs_and_usage },
+];
 
 /// The layouts that a program can read: its own, and those it has steps from.
 #[derive(Clone, Copy)]
@@ -53,11 +56,79 @@ pub(super) fn run(db: &Database, found: u64, layout: Layout) -> Result<bool, red
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use redb::ReadableTableMetadata;
+
     use super::*;
+    use crate::common::chat::Role;
+    use crate::store::tables::{BLOBS, CONVERSATIONS, CONVERSATIONS_BY_TIME, MESSAGES, META_REVISION, PROFILES, USAGE};
+    use crate::store::{ModelProfile, NewMessage, Store, UsageKey, UsageSum};
 
     #[test]
     fn every_version_that_ever_was_has_a_step() {
         let from: Vec<u64> = STEPS.iter().map(|step| step.from_version).collect();
         assert_eq!(from, (1..SCHEMA_VERSION).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_file_of_layout_1_opens_and_keeps_everything() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("hearth.redb");
+        write_layout_1(&path);
+        let store = Store::open(&path).expect("a way from layout 1");
+        let conversation = store.conversation("kitchen").await.expect("readable").expect("there");
+        assert_eq!((conversation.message_count, conversation.title.as_deref()), (2, Some("Hello")));
+        assert_eq!(store.conversations(None, 9).await.expect("readable"), [conversation]);
+        let said = store.messages("kitchen", None, 9).await.expect("readable");
+        let told: Vec<_> = said.iter().map(|said| (said.seq, said.role, said.text.as_str(), said.partial)).collect();
+        assert_eq!(told, [(1, Role::User, "Hello", false), (2, Role::Assistant, "Hi", true)]);
+        assert_eq!((said[1].reasoning.as_deref(), said[1].model.as_deref()), (Some("hm"), Some("smollm2")));
+        assert!(said.iter().all(|said| said.parts.is_empty()));
+        let context = store.context("kitchen", 1000).await.expect("readable");
+        assert_eq!(context.iter().map(|message| message.text()).collect::<Vec<_>>(), ["Hello", "Hi"]);
+        let profile = store.profile("default").await.expect("readable").expect("there");
+        let expected = ModelProfile { temperature: Some(0.5), revision: 2, ..ModelProfile::new("default") };
+        assert_eq!(profile, expected);
+
+        // What is new works in it, and goes on where the old one was.
+        store.append("kitchen", vec![NewMessage::new(Role::User, "Again", 3)]).await.expect("room");
+        assert_eq!(store.messages("kitchen", None, 1).await.expect("readable")[0].seq, 3);
+        assert!(store.conversation("kitchen").await.expect("readable").expect("there").revision > 2);
+        store.put_blob("image/png", "x".into()).await.expect("room");
+        let name = || String::from("x");
+        let day = jiff::civil::date(2026, 11, 22);
+        let key = UsageKey { day, user: name(), profile: name(), provider: name(), model: name() };
+        store.add_usage(key, UsageSum::default()).await.expect("room");
+        assert!(store.close().await);
+        let db = Database::open(&path).expect("a whole file");
+        assert_eq!(version(&db).expect("readable"), Some(SCHEMA_VERSION));
+        let txn = db.begin_read().expect("a transaction");
+        assert_eq!(txn.open_table(BLOBS).expect("a table").len().expect("readable"), 1);
+        assert_eq!(txn.open_table(USAGE).expect("a table").len().expect("readable"), 1);
+    }
+
+    /// A file as Hearth 0.1.0 wrote it: its tables, its keys, its JSON.
+    fn write_layout_1(path: &Path) {
+        let db = Database::create(path).expect("a new file");
+        let txn = db.begin_write().expect("a transaction");
+        {
+            let mut meta = txn.open_table(META).expect("a table");
+            for (name, number) in [(META_SCHEMA_VERSION, 1), (META_REVISION, 2), ("history_bytes", 150)] {
+                meta.insert(name, number).expect("room");
+            }
+            let mut conversations = txn.open_table(CONVERSATIONS).expect("a table");
+            let record = br#"{"id":"kitchen","title":"Hello","created_at_ms":1,"updated_at_ms":2,"revision":1,"message_count":2,"bytes":150}"#;
+            conversations.insert("kitchen", &record[..]).expect("room");
+            txn.open_table(CONVERSATIONS_BY_TIME).expect("a table").insert((2, "kitchen"), ()).expect("room");
+            let mut messages = txn.open_table(MESSAGES).expect("a table");
+            let question = br#"{"role":"user","text":"Hello","at_ms":1}"#;
+            let answer = br#"{"role":"assistant","text":"Hi","reasoning":"hm","at_ms":2,"partial":true,"provider":"local","model":"smollm2"}"#;
+            messages.insert(("kitchen", 1), &question[..]).expect("room");
+            messages.insert(("kitchen", 2), &answer[..]).expect("room");
+            let profile = br#"{"name":"default","temperature":0.5,"context_tokens":4096,"revision":2}"#;
+            txn.open_table(PROFILES).expect("a table").insert("default", &profile[..]).expect("room");
+        }
+        txn.commit().expect("a commit");
     }
 }

@@ -1,8 +1,9 @@
-//! One redb file: conversations, model profiles, and a feed of what changed. One thread writes and commits what is queued
+//! One redb file: conversations, model profiles, blobs, usage, and a feed of what changed. One thread writes and commits what is queued
 //! in one go; anybody reads. An answer to a write means that it is on the disk. Reads no clock and no config, and nothing
 //! here decides what is said to whom. `docs/STORE.md` describes the file.
 
 mod backend;
+mod blobs;
 mod bounds;
 mod context;
 mod conversations;
@@ -11,11 +12,14 @@ mod crash;
 #[cfg(test)]
 mod disks;
 mod feed;
+mod messages;
 mod migrate;
 mod open;
+mod parts;
 mod profiles;
 mod reserve;
 mod tables;
+mod usage;
 mod writer;
 
 use std::path::Path;
@@ -29,11 +33,16 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::time::UnixMillis;
 
-pub use context::estimated_tokens;
-pub use conversations::{Conversation, NewMessage, PAGE_BYTES_MAX, PAGE_LEN_MAX, StoredMessage, TEXT_BYTES_MAX};
+pub use blobs::{BLOB_BYTES_MAX, Blob, PIECE_BYTES};
+pub use bounds::{BLOBS_BYTES_MAX, USAGE_DAYS_MAX};
+pub use context::{AUDIO_BYTES_PER_TOKEN, IMAGE_TOKENS, estimated_tokens};
+pub use conversations::{Conversation, PAGE_BYTES_MAX, PAGE_LEN_MAX};
 pub use feed::{Change, Feed, Kind, Seen};
+pub use messages::{NewMessage, StoredMessage, TEXT_BYTES_MAX};
 pub use open::OpenError;
+pub use parts::{PARTS_BYTES_MAX, PARTS_MAX, StoredPart, TOOL_RESULT_BYTES_MAX, VERBATIM_BYTES_MAX};
 pub use profiles::{CONTEXT_TOKENS_DEFAULT, DEFAULT_PROFILE, ModelProfile, PROFILES_MAX};
+pub use usage::{UsageKey, UsageSum};
 
 use bounds::Bounds;
 use open::Opener;
@@ -185,12 +194,34 @@ impl Store {
         T: Send + 'static,
         F: Fn(&mut Batch) -> Result<Result<T, WriteError>, redb::Error> + Send + 'static,
     {
+        self.order(bytes, apply, Order::Write).await
+    }
+
+    /// The same for a write that may wait a moment, so that it costs no commit of its own.
+    async fn accompany<T, F>(&self, bytes: usize, apply: F) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Batch) -> Result<Result<T, WriteError>, redb::Error> + Send + 'static,
+    {
+        self.order(bytes, apply, Order::Accompany).await
+    }
+
+    async fn order<T, F>(
+        &self,
+        bytes: usize,
+        apply: F,
+        order: fn(Box<dyn writer::Job>) -> Order,
+    ) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Batch) -> Result<Result<T, WriteError>, redb::Error> + Send + 'static,
+    {
         let waiting = async {
             let room = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, WRITE_QUEUE_KB);
             let room = Arc::clone(&self.room).acquire_many_owned(room).await.map_err(|_| WriteError::Closed)?;
             let (reply, answer) = oneshot::channel();
             let job = Waiting::new(apply, reply, room);
-            self.orders.send(Order::Write(Box::new(job))).await.map_err(|_| WriteError::Closed)?;
+            self.orders.send(order(Box::new(job))).await.map_err(|_| WriteError::Closed)?;
             answer.await.map_err(|_| WriteError::Closed)?
         };
         tokio::time::timeout(WRITE_WAIT, waiting).await.unwrap_or(Err(WriteError::Timeout))

@@ -9,6 +9,7 @@ use super::feed::Kind;
 use super::tables::{PROFILES, decode, encode};
 use super::writer::Batch;
 use super::{ReadError, Snapshot, Store, WriteError};
+use crate::common::chat::Effort;
 use crate::common::config::{ModelProfileSeed, ProviderName};
 
 /// The profile of a request that names none. It cannot be deleted.
@@ -25,6 +26,9 @@ pub const SYSTEM_PROMPT_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest name of a model, bytes.
 pub const MODEL_BYTES_MAX: usize = 256;
+
+/// The longest name of a voice, bytes.
+pub const VOICE_BYTES_MAX: usize = 256;
 
 /// Tokens of history, question and answer together, where a profile says nothing: what small local models are loaded with.
 pub const CONTEXT_TOKENS_DEFAULT: u32 = 4096;
@@ -52,6 +56,28 @@ pub struct ModelProfile {
     /// The longest answer, tokens, from 1 on; absent: the provider's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
+    /// Whom to ask next, in this order, where the provider fails; absent: `providers.fallback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Vec<String>>,
+    /// When a provider breaks off in the midst of its answer, the next one goes on in a new message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continue_elsewhere: bool,
+    /// How hard the model is to think; absent: the provider's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<Effort>,
+    /// 0.0 to 1.0: only the likeliest words that make up this much together; absent: the provider's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    /// How answers are spoken: a voice's own name, or `espeak`, `openai`, …, alone or with a slash and a name; absent: the
+    /// configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
+    /// US dollars that questions of this profile may cost from midnight to midnight; absent: no limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_day_usd: Option<f64>,
+    /// Likewise in a calendar month.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_month_usd: Option<f64>,
     /// What history, question and answer may take together, tokens.
     #[serde(default = "context_tokens_default")]
     pub context_tokens: u32,
@@ -70,6 +96,13 @@ impl ModelProfile {
             system_prompt: None,
             temperature: None,
             max_tokens: None,
+            fallback: None,
+            continue_elsewhere: false,
+            reasoning_effort: None,
+            top_p: None,
+            voice: None,
+            budget_day_usd: None,
+            budget_month_usd: None,
             context_tokens: CONTEXT_TOKENS_DEFAULT,
             revision: 0,
         }
@@ -83,9 +116,16 @@ impl ModelProfile {
         if !name_is_good {
             return invalid(format!("name: 1 to {PROFILE_NAME_BYTES_MAX} of a-z, 0-9, _ and -"));
         }
-        if let Some(provider) = self.provider.as_deref().filter(|word| ProviderName::parse(word).is_none()) {
-            let known = ProviderName::ALL.map(ProviderName::as_str).join(", ");
-            return invalid(format!("provider: \"{}\" is none of {known}", provider.escape_debug()));
+        let fallback = self.fallback.as_deref().unwrap_or_default();
+        let words = self.provider.iter().map(|word| ("provider", word));
+        for (field, word) in words.chain(fallback.iter().map(|word| ("fallback", word))) {
+            if ProviderName::parse(word).is_none() {
+                let known = ProviderName::ALL.map(ProviderName::as_str).join(", ");
+                return invalid(format!("{field}: \"{}\" is none of {known}", word.escape_debug()));
+            }
+        }
+        if let Some(twice) = fallback.iter().enumerate().find(|(at, word)| fallback[..*at].contains(word)) {
+            return invalid(format!("fallback: {} stands in it twice", twice.1));
         }
         if self.model.as_ref().is_some_and(|model| !(1..=MODEL_BYTES_MAX).contains(&model.len())) {
             return invalid(format!("model: 1 to {MODEL_BYTES_MAX} bytes; leave it out for the configured one"));
@@ -103,6 +143,17 @@ impl ModelProfile {
         }
         if self.max_tokens == Some(0) {
             return invalid("max_tokens: 1 or more; leave it out for the provider's default".into());
+        }
+        if self.top_p.is_some_and(|top_p| !(0.0..=1.0).contains(&top_p)) {
+            return invalid("top_p: 0.0 to 1.0".into());
+        }
+        if self.voice.as_ref().is_some_and(|voice| !(1..=VOICE_BYTES_MAX).contains(&voice.len())) {
+            return invalid(format!("voice: 1 to {VOICE_BYTES_MAX} bytes; leave it out for the configured one"));
+        }
+        for (field, usd) in [("budget_day_usd", self.budget_day_usd), ("budget_month_usd", self.budget_month_usd)] {
+            if usd.is_some_and(|usd| !(usd.is_finite() && usd >= 0.0)) {
+                return invalid(format!("{field}: 0 or more dollars; leave it out for no limit"));
+            }
         }
         if !CONTEXT_TOKENS.contains(&self.context_tokens) {
             return invalid(format!("context_tokens: {} to {}", CONTEXT_TOKENS.start(), CONTEXT_TOKENS.end()));
@@ -366,6 +417,13 @@ mod tests {
             system_prompt: text(SYSTEM_PROMPT_BYTES_MAX),
             temperature: Some(2.0),
             max_tokens: Some(1),
+            fallback: Some(vec!["assistant".into(), "openai".into()]),
+            continue_elsewhere: true,
+            reasoning_effort: Some(Effort::Low),
+            top_p: Some(1.0),
+            voice: text(VOICE_BYTES_MAX),
+            budget_day_usd: Some(0.0),
+            budget_month_usd: Some(12.5),
             ..good()
         };
         assert_eq!(whole.check(), Ok(()));
@@ -381,6 +439,14 @@ mod tests {
             ("temperature", ModelProfile { temperature: Some(-0.1), ..good() }),
             ("temperature", ModelProfile { temperature: Some(f32::NAN), ..good() }),
             ("max_tokens", ModelProfile { max_tokens: Some(0), ..good() }),
+            ("fallback", ModelProfile { fallback: Some(vec!["opnai".into()]), ..good() }),
+            ("fallback", ModelProfile { fallback: Some(vec!["local".into(), "local".into()]), ..good() }),
+            ("top_p", ModelProfile { top_p: Some(1.1), ..good() }),
+            ("top_p", ModelProfile { top_p: Some(f32::NAN), ..good() }),
+            ("voice", ModelProfile { voice: text(0), ..good() }),
+            ("voice", ModelProfile { voice: text(VOICE_BYTES_MAX + 1), ..good() }),
+            ("budget_day_usd", ModelProfile { budget_day_usd: Some(-0.01), ..good() }),
+            ("budget_month_usd", ModelProfile { budget_month_usd: Some(f64::INFINITY), ..good() }),
             ("context_tokens", ModelProfile { context_tokens: 10, ..good() }),
         ];
         for (field, profile) in bad {

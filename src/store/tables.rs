@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 /// The layout that this program writes. An older file is brought up to it by [`super::migrate::STEPS`], a newer one is
 /// refused.
-pub(super) const SCHEMA_VERSION: u64 = 1;
+pub(super) const SCHEMA_VERSION: u64 = 2;
 
 /// Numbers about the file itself, under the `META_…` keys.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -22,6 +22,9 @@ pub(super) const META_REVISION: &str = "revision";
 /// Bytes of all values in `messages`.
 pub(super) const META_HISTORY_BYTES: &str = "history_bytes";
 
+/// Bytes of all blobs.
+pub(super) const META_BLOB_BYTES: &str = "blob_bytes";
+
 /// Conversation id → JSON of [`super::Conversation`].
 pub(super) const CONVERSATIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("conversations");
 
@@ -29,11 +32,23 @@ pub(super) const CONVERSATIONS: TableDefinition<&str, &[u8]> = TableDefinition::
 pub(super) const CONVERSATIONS_BY_TIME: TableDefinition<(u64, &str), ()> =
     TableDefinition::new("conversations_by_time");
 
-/// (conversation id, `seq`) → JSON of [`super::NewMessage`]. `seq` begins at 1 and has no holes but at its old end.
+/// (conversation id, `seq`) → JSON of [`super::StoredMessage`] without its `seq`. `seq` begins at 1 and has no holes but at its old end.
 pub(super) const MESSAGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("messages");
 
 /// Profile name → JSON of [`super::ModelProfile`].
 pub(super) const PROFILES: TableDefinition<&str, &[u8]> = TableDefinition::new("model_profiles");
+
+/// Blob id → JSON of [`super::blobs::Record`].
+pub(super) const BLOBS: TableDefinition<&str, &[u8]> = TableDefinition::new("blobs");
+
+/// (the revision of its last use, blob id): one entry for each blob, to find the one unused for longest.
+pub(super) const BLOBS_BY_USE: TableDefinition<(u64, &str), ()> = TableDefinition::new("blobs_by_use");
+
+/// (blob id, number from 0) → bytes: pieces of [`super::blobs::PIECE_BYTES`], the last one shorter.
+pub(super) const BLOB_PIECES: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("blob_pieces");
+
+/// (day as `2026-11-22`, user, profile, provider, model) → JSON of [`super::UsageSum`].
+pub(super) const USAGE: TableDefinition<(&str, &str, &str, &str, &str), &[u8]> = TableDefinition::new("usage");
 
 /// Makes every table, so that readers find them all, and writes the version.
 pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
@@ -41,7 +56,17 @@ pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(CONVERSATIONS_BY_TIME)?;
     txn.open_table(MESSAGES)?;
     txn.open_table(PROFILES)?;
+    add_blobs_and_usage(txn)?;
     txn.open_table(META)?.insert(META_SCHEMA_VERSION, SCHEMA_VERSION)?;
+    Ok(())
+}
+
+/// What layout 2 has and layout 1 had not.
+pub(super) fn add_blobs_and_usage(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    txn.open_table(BLOBS)?;
+    txn.open_table(BLOBS_BY_USE)?;
+    txn.open_table(BLOB_PIECES)?;
+    txn.open_table(USAGE)?;
     Ok(())
 }
 

@@ -3,9 +3,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::bounds::Bounds;
 use super::feed::{Change, FEED_LEN, Feed, Kind};
@@ -17,9 +20,14 @@ use super::{ReadError, WRITE_QUEUE_LEN, WriteError};
 /// Tries of one batch: as queued, and once more in a file opened anew, where the first is known not to be in it.
 const COMMIT_TRIES: u32 = 2;
 
+/// How long a write that is in no hurry waits for another one to share its commit: each commit wears a memory card.
+const COMPANY_WAIT: Duration = Duration::from_millis(10);
+
 /// What is asked of the writer.
 pub(super) enum Order {
     Write(Box<dyn Job>),
+    /// A write that waits a moment for company.
+    Accompany(Box<dyn Job>),
     /// A reader met a failed disk: open the file anew if redb has given up on it.
     Heal,
     /// Finish the queue, close the file, answer.
@@ -59,6 +67,8 @@ pub(super) struct Shared {
 }
 
 struct Writer {
+    /// Has a clock and nothing else: to wait for an order, but not for ever.
+    clock: Runtime,
     opener: Opener,
     reserve: Reserve,
     bounds: Bounds,
@@ -90,7 +100,9 @@ pub(super) fn start(opener: Opener, bounds: Bounds, queue: mpsc::Receiver<Order>
     let (feed, _) = broadcast::channel(FEED_LEN);
     let shared = Arc::new(Shared { db: RwLock::new(Ok(db)), feed: feed.downgrade(), commits: AtomicU64::new(0) });
     let path = opener.path.clone();
-    let writer = Writer { opener, reserve, bounds, shared: Arc::clone(&shared), feed };
+    let clock = Builder::new_current_thread().enable_time().build();
+    let clock = clock.map_err(|error| OpenError::Io { path: path.clone(), detail: format!("no clock: {error}") })?;
+    let writer = Writer { clock, opener, reserve, bounds, shared: Arc::clone(&shared), feed };
     let thread = std::thread::Builder::new().name("hearth-store".into()).spawn(move || writer.run(queue));
     thread.map_err(|error| OpenError::Io { path, detail: format!("no thread for the writer: {error}") })?;
     Ok(shared)
@@ -100,18 +112,26 @@ impl Writer {
     fn run(self, mut queue: mpsc::Receiver<Order>) {
         let mut closing = Vec::new();
         while let Some(first) = queue.blocking_recv() {
-            let mut jobs = Vec::new();
+            let (mut jobs, mut hurry) = (Vec::new(), false);
             let mut next = Some(first);
             while let Some(order) = next {
                 match order {
-                    Order::Write(job) => jobs.push(job),
-                    Order::Heal => {}
+                    Order::Write(job) => {
+                        hurry = true;
+                        jobs.push(job);
+                    }
+                    Order::Accompany(job) => jobs.push(job),
+                    Order::Heal => hurry = true,
                     Order::Close(done) => {
+                        hurry = true;
                         queue.close();
                         closing.push(done);
                     }
                 }
-                next = if jobs.len() < WRITE_QUEUE_LEN { queue.try_recv().ok() } else { None };
+                next = match jobs.len() < WRITE_QUEUE_LEN {
+                    true => queue.try_recv().ok().or_else(|| (!hurry).then(|| self.company(&mut queue))?),
+                    false => None,
+                };
             }
             self.write(jobs);
         }
@@ -120,6 +140,11 @@ impl Writer {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());
         }
+    }
+
+    /// The next order, if it comes soon.
+    fn company(&self, queue: &mut mpsc::Receiver<Order>) -> Option<Order> {
+        self.clock.block_on(async { timeout(COMPANY_WAIT, queue.recv()).await.ok().flatten() })
     }
 
     /// Does a batch, through a failing disk if need be, and answers everybody in it.
@@ -301,7 +326,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::super::disks::Trouble;
-    use super::super::{NewMessage, Seen, Store, WRITE_QUEUE_KB};
+    use super::super::{NewMessage, Seen, Store, UsageKey, UsageSum, WRITE_QUEUE_KB};
     use super::*;
     use crate::common::chat::Role;
 
@@ -326,6 +351,27 @@ mod tests {
         // What the writer had in hand when the disk hung, and all the rest.
         assert!((1..=2).contains(&(store.commits() - before)), "{}", store.commits() - before);
         assert_eq!(store.conversations(None, 200).await.expect("readable").len(), 200);
+        assert!(store.close().await);
+    }
+
+    #[tokio::test]
+    async fn a_write_without_hurry_shares_the_commit_of_what_follows() {
+        let (_home, _, store) = troubled_store();
+        let before = store.commits();
+        let usage = || {
+            let name = || String::from("x");
+            let day = jiff::civil::date(2026, 11, 22);
+            let key = UsageKey { day, user: name(), profile: name(), provider: name(), model: name() };
+            store.add_usage(key, UsageSum::default())
+        };
+        for turn in 1..=20 {
+            let (counted, kept) = tokio::join!(usage(), append(store.clone(), "kitchen".into()));
+            counted.and(kept).expect("room");
+            assert_eq!(store.commits() - before, turn, "one commit a turn");
+        }
+        // Alone it is written, too.
+        usage().await.expect("room");
+        assert_eq!(store.commits() - before, 21);
         assert!(store.close().await);
     }
 

@@ -2,6 +2,7 @@
 
 use tempfile::TempDir;
 
+use super::messages::{NAME_BYTES_MAX, REASONING_BYTES_MAX, TEXT_BYTES_MAX};
 use super::*;
 use crate::store::bounds::Bounds;
 use crate::store::open::Opener;
@@ -19,7 +20,8 @@ async fn what_was_said_comes_back_as_it_was() {
     };
     store.append("kitchen", vec![question.clone(), answer.clone()]).await.expect("room");
     let stored = store.messages("kitchen", None, 10).await.expect("readable");
-    assert_eq!(stored, [question.numbered(1), answer.numbered(2)]);
+    let numbered = |seq, said: NewMessage| StoredMessage { seq, ..said.into_stored(&mut Vec::new()) };
+    assert_eq!(stored, [numbered(1, question), numbered(2, answer)]);
     let conversation = store.conversation("kitchen").await.expect("readable").expect("there");
     assert_eq!(conversation.title.as_deref(), Some("Wie spät ist es?"));
     assert_eq!((conversation.created_at_ms, conversation.updated_at_ms), (1_000, 2_000));
@@ -114,6 +116,7 @@ async fn the_oldest_is_forgotten_and_never_what_was_just_said() {
         messages_per_conversation: 4,
         conversation_bytes: 1_000,
         history_bytes: 2_000,
+        ..Bounds::HOUSE
     });
     for number in 10..15 {
         store.append(&format!("c-{number}"), vec![user(number)]).await.expect("room");
