@@ -13,8 +13,8 @@ use jiff::Zoned;
 
 use self::hear::Heard;
 use super::llm::{Answer, Arrival, Provider};
-use crate::common::chat::{ChatRequest, Event, FinishReason, Role};
-use crate::common::error::ProviderError;
+use crate::common::chat::{ChatRequest, Event, FinishReason, Message, Part, Role};
+use crate::common::error::{Failure, ProviderError};
 
 /// What stands as `model` of its answers.
 pub const MODEL: &str = "hearth-assistant";
@@ -33,7 +33,13 @@ impl Assistant {
 impl Provider for Assistant {
     fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
         let said = request.messages.iter().rev().find(|message| message.role == Role::User);
-        let reply = reply(said.map_or("", |message| &message.text), &(self.now)());
+        if said.is_some_and(|message| message.parts.iter().any(|part| matches!(part, Part::Image(_) | Part::Audio(_))))
+        {
+            let why = "the built-in assistant can neither look at pictures nor listen to recordings";
+            return future::ready(Err(ProviderError::new(Failure::Unsupported, why))).boxed();
+        }
+        let text = said.map(Message::text).unwrap_or_default();
+        let reply = reply(&text, &(self.now)());
         let received_at = now();
         let arrivals = events(&reply).into_iter().map(move |event| Ok(Arrival { received_at, event }));
         let answer: Answer = Box::pin(stream::iter(arrivals.collect::<Vec<_>>()));
@@ -68,7 +74,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::common::chat::{Message, Sampling};
 
     /// A time of Monday, 23 November 2026, an hour east of Greenwich.
     fn at(hour: i8, minute: i8) -> Zoned {
@@ -85,7 +90,7 @@ mod tests {
             Message::new(Role::Assistant, "Good morning!"),
             Message::new(Role::User, "What TIME is it??"),
         ];
-        let request = ChatRequest { model: String::new(), messages, sampling: Sampling::default() };
+        let request = ChatRequest { messages, ..ChatRequest::default() };
         let answer = assistant.ask(request).now_or_never().unwrap().unwrap();
         let events: Vec<Event> = answer.map(|arrival| arrival.unwrap().event).collect().now_or_never().unwrap();
         let text = |word: &str| Event::Text(word.into());

@@ -42,6 +42,96 @@ fn sorted_by_what_can_be_done() {
 }
 
 #[test]
+fn what_google_says() {
+    let read = |status: u16, status_word: &str, message: &str, details: &str| {
+        let body = format!(
+            r#"{{"error":{{"code":{status},"message":"{message}","status":"{status_word}","details":[{details}]}}}}"#
+        );
+        let here = read(status, &body);
+        let listed = read(status, &format!("[{body}]"));
+        assert_eq!(here, listed, "a list of one is the same");
+        let in_stream = in_stream(&Complaint::read(body.as_bytes()), &key());
+        assert_eq!(in_stream.failure, here.0, "and so it is in a stream: {body}");
+        (here.0, in_stream.retry_after)
+    };
+    let info = |reason: &str| format!(r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}"}}"#);
+    let quota = |id: &str, value: &str| {
+        format!(r#"{{"@type":"…/google.rpc.QuotaFailure","violations":[{{"quotaId":"{id}","quotaValue":"{value}"}}]}}"#)
+    };
+    const WAIT: &str = r#"{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.07s"}"#;
+    let wait = Some(Duration::from_millis(34_070));
+    let (minute, day) =
+        ("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "GenerateRequestsPerDayPerProjectPerModel-FreeTier");
+    for (status, word, message, details, failure, waits) in [
+        (400, "INVALID_ARGUMENT", "API key not valid", info("API_KEY_INVALID"), Failure::Auth, None),
+        (400, "INVALID_ARGUMENT", "Penalty is not enabled", String::new(), Failure::Rejected, None),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "The input token count (1250074) exceeds the maximum number of tokens allowed (1048576).",
+            String::new(),
+            Failure::TooLarge,
+            None,
+        ),
+        (401, "UNAUTHENTICATED", "No key", String::new(), Failure::Auth, None),
+        (403, "PERMISSION_DENIED", "Leaked", info("API_KEY_SERVICE_BLOCKED"), Failure::Auth, None),
+        (404, "NOT_FOUND", "No model", String::new(), Failure::Rejected, None),
+        (429, "RESOURCE_EXHAUSTED", "Try later", String::new(), Failure::RateLimited, None),
+        (
+            429,
+            "RESOURCE_EXHAUSTED",
+            "billing details",
+            format!("{},{WAIT}", quota(minute, "10")),
+            Failure::RateLimited,
+            wait,
+        ),
+        (
+            429,
+            "RESOURCE_EXHAUSTED",
+            "billing details",
+            format!("{WAIT},{}", quota(day, "250")),
+            Failure::QuotaExhausted,
+            wait,
+        ),
+        (429, "RESOURCE_EXHAUSTED", "limit: 0", quota(minute, "0"), Failure::QuotaExhausted, None),
+        (
+            429,
+            "RESOURCE_EXHAUSTED",
+            "Your prepayment credits are depleted",
+            String::new(),
+            Failure::QuotaExhausted,
+            None,
+        ),
+        (500, "INTERNAL", "An internal error", String::new(), Failure::Failed, None),
+        (503, "UNAVAILABLE", "The model is overloaded", String::new(), Failure::Failed, None),
+        (504, "DEADLINE_EXCEEDED", "Too slow", String::new(), Failure::Timeout, None),
+    ] {
+        assert_eq!(read(status, word, message, &details), (failure, waits), "{status} {message} {details}");
+    }
+    for (word, failure) in [
+        ("PERMISSION_DENIED", Failure::Auth),
+        ("UNAUTHENTICATED", Failure::Auth),
+        ("RESOURCE_EXHAUSTED", Failure::RateLimited),
+        ("DEADLINE_EXCEEDED", Failure::Timeout),
+        ("INVALID_ARGUMENT", Failure::Rejected),
+        ("UNAVAILABLE", Failure::Failed),
+    ] {
+        let body = format!(r#"{{"error":{{"message":"x","status":"{word}"}}}}"#);
+        assert_eq!(in_stream(&Complaint::read(body.as_bytes()), &key()).failure, failure, "{word} without a figure");
+    }
+}
+
+#[test]
+fn a_wait_in_a_header_goes_before_one_in_the_body() {
+    let body = br#"{"error":{"code":429,"message":"Slow","details":[{"retryDelay":"3s"}]}}"#;
+    let wait = |headers: &HeaderMap| refused(StatusCode::TOO_MANY_REQUESTS, headers, body, &key()).retry_after;
+    assert_eq!(wait(&HeaderMap::new()), Some(Duration::from_secs(3)));
+    let headers =
+        [("retry-after-ms", "2500")].iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    assert_eq!(wait(&headers.collect()), Some(Duration::from_millis(2500)));
+}
+
+#[test]
 fn every_shape_of_body_is_read() {
     for (status, body, message) in [
         (500, r#"{"error":{"message":"It broke."}}"#, "It broke (HTTP 500)"),
@@ -69,12 +159,32 @@ fn every_shape_of_body_is_read() {
         (
             503,
             r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#,
-            "Loading model (HTTP 503). The server is busy or still starting: try again in a moment.",
+            "Loading model (HTTP 503). The model is being loaded into memory: it will answer in a moment.",
         ),
         (
             404,
             r#"{"error":{"message":"The model `gpt-9` does not exist","type":"invalid_request_error"}}"#,
             "The model `gpt-9` does not exist (HTTP 404). Check model and base_url (most end in /v1).",
+        ),
+        (
+            422,
+            r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","seed"],"msg":"Extra inputs are not permitted"}]},"type":"invalid_request_error"}"#,
+            "Extra inputs are not permitted (HTTP 422)",
+        ),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"openai/gpt-4o requires moderation. Your input was flagged","metadata":{"reasons":["violence","harassment"],"flagged_input":"x","provider_name":"OpenAI","model_slug":"y"}}}"#,
+            "openai/gpt-4o requires moderation. Your input was flagged (violence, harassment) (HTTP 403)",
+        ),
+        (
+            502,
+            r#"{"error":{"code":502,"message":"Provider returned error","metadata":{"provider_name":"Azure","raw":null}}}"#,
+            "Provider returned error (from Azure) (HTTP 502)",
+        ),
+        (
+            503,
+            r#"{"error":{"code":503,"message":"No allowed providers are available for the selected model."}}"#,
+            "No allowed providers are available for the selected model (HTTP 503). The server is busy or still starting: try again in a moment.",
         ),
         (
             429,
@@ -84,6 +194,102 @@ fn every_shape_of_body_is_read() {
     ] {
         assert_eq!(read(status, body).1, message, "{body}");
     }
+}
+
+#[test]
+fn what_a_model_cannot_do_another_may() {
+    for (status, said) in [
+        (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
+        (500, "tools param requires --jinja flag"),
+        (404, "No endpoints found that support image input"),
+        (404, "No endpoints found that support tool use. To learn more about provider routing, visit: https://…"),
+        (400, "Invalid content type. image_url is only supported by certain models."),
+        (400, "registry.ollama.ai/library/gemma:2b does not support tools"),
+        (400, "Model does not support images. Please use a model that does."),
+        (422, "messages[0]: unknown variant `image_url`, expected `text`"),
+    ] {
+        let (failure, message) = read(status, &serde_json::json!({"error": {"message": said}}).to_string());
+        assert_eq!(failure, Failure::Unsupported, "{said}");
+        assert!(message.ends_with(". Choose another model for this."), "{message}");
+    }
+    let temperature = r#"{"error":{"message":"This model does not support the parameter temperature"}}"#;
+    assert_eq!(read(400, temperature).0, Failure::Rejected);
+}
+
+#[test]
+fn waits_that_stand_in_the_body() {
+    let wait = |headers: &[(&'static str, &str)], status, body: &str| {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        refused(status, &headers, body.as_bytes(), &key()).retry_after
+    };
+    let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
+    let loading = r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#;
+    assert_eq!(wait(&[], StatusCode::SERVICE_UNAVAILABLE, loading), seconds(1));
+    assert_eq!(wait(&[("retry-after", "7")], StatusCode::SERVICE_UNAVAILABLE, loading), seconds(7));
+    let limited = r#"{"error":{"message":"Rate limit exceeded: free-models-per-min","code":429,"metadata":{"headers":{"X-RateLimit-Limit":"20","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1784111779000"}}}}"#;
+    let date = ("date", "Wed, 15 Jul 2026 10:36:00 GMT");
+    assert_eq!(wait(&[date], StatusCode::TOO_MANY_REQUESTS, limited), seconds(19));
+    assert_eq!(wait(&[], StatusCode::TOO_MANY_REQUESTS, limited), None, "a time without a clock says nothing");
+    let odd = r#"{"error":{"metadata":{"headers":{"X-RateLimit-Reset":"\u0000"}}}}"#;
+    assert_eq!(wait(&[date], StatusCode::TOO_MANY_REQUESTS, odd), None);
+}
+
+#[test]
+fn the_parameter_at_fault_is_found() {
+    let param = |body: &str| Complaint::read(body.as_bytes()).param;
+    assert_eq!(param(r#"{"error":{"message":"x","param":"temperature"}}"#).as_deref(), Some("temperature"));
+    let fast_api = r#"{"detail":[{"loc":["body","stream_options","x"],"msg":"Extra inputs are not permitted"}]}"#;
+    assert_eq!(param(fast_api).as_deref(), Some("stream_options"));
+    assert_eq!(param(r#"{"error":{"message":"x","param":null}}"#), None);
+}
+
+#[test]
+fn errors_of_anthropic() {
+    let body = |kind: &str, message: &str| {
+        format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}},"request_id":"req_01"}}"#)
+    };
+    for (status, kind, message, failure) in [
+        (400, "invalid_request_error", "max_tokens: Field required", Failure::Rejected),
+        (
+            400,
+            "invalid_request_error",
+            "Your credit balance is too low to access the Anthropic API.",
+            Failure::QuotaExhausted,
+        ),
+        (400, "invalid_request_error", "prompt is too long: 207791 tokens > 200000 maximum", Failure::TooLarge),
+        (
+            400,
+            "invalid_request_error",
+            "input length and `max_tokens` exceed context limit: 9 + 9 > 10",
+            Failure::TooLarge,
+        ),
+        (401, "authentication_error", "invalid x-api-key", Failure::Auth),
+        (402, "billing_error", "x", Failure::QuotaExhausted),
+        (403, "permission_error", "x", Failure::Auth),
+        (404, "not_found_error", "model: claude-9", Failure::Rejected),
+        (413, "request_too_large", "x", Failure::TooLarge),
+        (429, "rate_limit_error", "x", Failure::RateLimited),
+        (500, "api_error", "x", Failure::Failed),
+        (504, "timeout_error", "x", Failure::Timeout),
+        (529, "overloaded_error", "Overloaded", Failure::Failed),
+    ] {
+        let body = body(kind, message);
+        assert_eq!(read(status, &body).0, failure, "{status} {kind}");
+        // The same in the midst of a stream, where no status helps.
+        assert_eq!(in_stream(&Complaint::read(body.as_bytes()), &key()).failure, failure, "{kind}");
+    }
+    let overloaded = body("overloaded_error", "Overloaded");
+    let hint = ". The provider has too much to do: try again in a moment, or choose another model.";
+    assert_eq!(read(529, &overloaded).1, format!("Overloaded (HTTP 529, req_01){hint}"));
+    let error = in_stream(&Complaint::read(overloaded.as_bytes()), &key());
+    assert_eq!(error.message, format!("Overloaded (req_01){hint}"));
+    assert!(error.to_body("anthropic").retryable);
+
+    let headers = [("request-id".parse().unwrap(), "req_02".parse().unwrap())].into_iter().collect();
+    assert_eq!(refused(StatusCode::BAD_GATEWAY, &headers, b"x", &key()).message, "x (HTTP 502, req_02)");
+    let odd = r#"{"error":{"message":"x"},"request_id":"see <http://evil.example>"}"#;
+    assert_eq!(read(500, odd).1, "x (HTTP 500)");
+    assert_eq!(read(500, r#"{"error":{"message":"x"},"request_id":"sk-hunter2-secret"}"#).1, "x (HTTP 500, [key])");
 }
 
 #[test]

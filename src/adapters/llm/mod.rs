@@ -1,8 +1,23 @@
 //! Language models: the one trait behind which each answers, and the slice of those that the hub can speak to. Knows no
 //! chain, no history and no client.
 
+pub mod anthropic;
+mod arguments;
+mod blame;
 pub mod complaint;
+pub mod exchange;
+mod framing;
+pub mod gemini;
+pub mod images;
+mod lenient;
+pub mod limits;
+mod media;
+mod mend;
+pub mod models;
+pub mod ollama;
 pub mod openai;
+pub mod openrouter;
+pub mod responses;
 pub mod retry_after;
 
 use std::pin::Pin;
@@ -12,9 +27,9 @@ use std::time::Instant;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 
-use crate::common::chat::{ChatRequest, Event};
+use crate::common::chat::{ChatRequest, Event, ImageRequest};
 use crate::common::config::{self, ProviderName};
-use crate::common::error::ProviderError;
+use crate::common::error::{Failure, ProviderError};
 use crate::common::secret::Secret;
 use crate::net::https::Https;
 
@@ -32,24 +47,46 @@ pub struct Arrival {
 /// Somebody who answers.
 pub trait Provider: Send + Sync {
     /// Asks. The future ends when the provider has accepted (HTTP 200) or refused; dropping it, or the answer, closes the
-    /// upstream connection within milliseconds. Deadlines are the caller's.
+    /// upstream connection within milliseconds. Deadlines are the caller's. What the provider cannot take, such as a
+    /// picture, ends in [`Failure::Unsupported`] before anything is sent.
     fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>>;
+
+    /// Paints. As [`Provider::ask`]; the answer's content is [`Event::Image`].
+    fn image(&self, request: ImageRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
+        let why = format!("makes no pictures (model {})", request.model);
+        Box::pin(std::future::ready(Err(ProviderError::new(Failure::Unsupported, why))))
+    }
+
+    /// The models that can be asked, by the provider's own names: the cheapest request that shows whether address and key
+    /// are good.
+    fn models(&self) -> BoxFuture<'static, Result<Vec<String>, ProviderError>> {
+        Box::pin(std::future::ready(Err(ProviderError::new(Failure::Unsupported, "has no list of models"))))
+    }
 }
 
-/// Makes a provider from its row of the config, its key and the client.
-type Build = fn(&config::Provider, Option<Secret>, Https) -> Arc<dyn Provider>;
+/// What an adapter is made of.
+pub struct Setup<'a> {
+    pub name: ProviderName,
+    pub row: &'a config::Provider,
+    pub key: Option<Secret>,
+    pub client: Https,
+}
+
+/// Makes a provider. A row that cannot work, for want of a key or of an address, says so when it is asked.
+type Build = fn(Setup<'_>) -> Arc<dyn Provider>;
 
 /// The rows that have an adapter. A newcomer adds one file and one line.
-pub const PROVIDERS: &[(ProviderName, Build)] =
-    &[(ProviderName::Openai, openai::build), (ProviderName::Local, openai::build)];
+pub const PROVIDERS: &[(ProviderName, Build)] = &[
+    (ProviderName::Openai, openai::build),
+    (ProviderName::Anthropic, anthropic::build),
+    (ProviderName::Gemini, gemini::build),
+    (ProviderName::Openrouter, openrouter::build),
+    (ProviderName::Ollama, ollama::build),
+    (ProviderName::Local, openai::build),
+];
 
 /// The provider of a row; `None` where no adapter speaks its language yet. The assistant needs no row and is built apart.
-pub fn build(
-    name: ProviderName,
-    row: &config::Provider,
-    key: Option<Secret>,
-    client: Https,
-) -> Option<Arc<dyn Provider>> {
-    let (_, build) = PROVIDERS.iter().find(|(adapter, _)| *adapter == name)?;
-    Some(build(row, key, client))
+pub fn build(setup: Setup<'_>) -> Option<Arc<dyn Provider>> {
+    let (_, build) = PROVIDERS.iter().find(|(adapter, _)| *adapter == setup.name)?;
+    Some(build(setup))
 }

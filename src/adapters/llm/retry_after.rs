@@ -1,5 +1,6 @@
 //! How long a provider wants to be left alone: `retry-after` (RFC 9110 §10.2.3), `retry-after-ms` (OpenAI, Azure) and
-//! `x-ratelimit-reset` (OpenRouter and others). Reads no clock: dates are compared with the answer's own `date`.
+//! `x-ratelimit-reset` (OpenRouter and others); in Google's bodies `retryDelay`. Reads no clock:
+//! dates are compared with the answer's own `date`.
 
 use std::time::Duration;
 
@@ -38,6 +39,12 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(WAIT_MAX))
 }
 
+/// A wait as protobuf writes a duration in JSON: seconds, with up to nine decimals and an `s` (`34.074824224s`).
+pub fn retry_delay(text: &str) -> Option<Duration> {
+    let wait_s: f64 = text.strip_suffix('s')?.parse().ok()?;
+    Some(Duration::try_from_secs_f64(wait_s.max(0.0)).unwrap_or(WAIT_MAX).min(WAIT_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +67,13 @@ mod tests {
             wait_ms(&[("x-ratelimit-reset", "1784111779000"), ("date", "Wed, 15 Jul 2026 10:36:00 GMT")]),
             Some(19_000)
         );
+    }
+
+    #[test]
+    fn a_duration_of_protobuf_is_read() {
+        let wait_ms = |text| retry_delay(text).map(|wait| wait.as_millis());
+        assert_eq!((wait_ms("34.074824224s"), wait_ms("7s"), wait_ms("-1s")), (Some(34_074), Some(7_000), Some(0)));
+        assert_eq!((wait_ms("1e30s"), wait_ms("7"), wait_ms("s"), wait_ms("")), (Some(86_400_000), None, None, None));
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::adapters::llm::lenient::{Count, Object, Text};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -18,7 +19,14 @@ pub struct Chunk<'a> {
     #[serde(borrow)]
     pub choices: Option<First<'a>>,
     pub usage: Option<Tokens>,
-    pub x_groq: Option<Groq>,
+    #[serde(borrow)]
+    pub x_groq: Option<Groq<'a>>,
+    /// llama.cpp, with the last chunk: see [`Timings`].
+    #[serde(borrow)]
+    pub timings: Option<&'a RawValue>,
+    /// llama.cpp, as long as it reads the prompt and where `return_progress` asked for it: see [`PromptProgress`].
+    #[serde(borrow)]
+    pub prompt_progress: Option<&'a RawValue>,
     #[serde(borrow)]
     pub error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -39,6 +47,9 @@ pub struct Choice<'a> {
     pub message: Option<Delta<'a>>,
     #[serde(borrow)]
     pub finish_reason: Text<'a>,
+    /// OpenRouter, where the provider behind it failed.
+    #[serde(borrow)]
+    pub error: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -46,10 +57,10 @@ pub struct Choice<'a> {
 pub struct Delta<'a> {
     #[serde(borrow)]
     pub content: Content<'a>,
-    /// DeepSeek, llama.cpp, xAI.
+    /// DeepSeek, llama.cpp, xAI, vLLM.
     #[serde(borrow)]
-    reasoning_content: Content<'a>,
-    /// OpenRouter, Groq, Ollama, vLLM.
+    pub reasoning_content: Content<'a>,
+    /// OpenRouter, Groq, Ollama, newer vLLM.
     #[serde(borrow)]
     reasoning: Content<'a>,
     /// GitHub Copilot.
@@ -59,6 +70,60 @@ pub struct Delta<'a> {
     pub refusal: Text<'a>,
     #[serde(borrow)]
     pub tool_calls: Option<Vec<ToolCall<'a>>>,
+    /// OpenRouter: thinking in the words of the provider behind it, to be given back with the next request.
+    #[serde(borrow)]
+    pub reasoning_details: Option<&'a RawValue>,
+    /// OpenRouter and its like: a list of [`Picture`]s.
+    #[serde(borrow)]
+    pub images: Option<&'a RawValue>,
+    /// OpenAI: see [`Speech`].
+    #[serde(borrow)]
+    pub audio: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Picture<'a> {
+    #[serde(borrow)]
+    pub image_url: Url<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Url<'a> {
+    /// A `data:` URL.
+    #[serde(borrow)]
+    pub url: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Speech<'a> {
+    /// Base64 of 16-bit samples: streams have no other format.
+    #[serde(borrow)]
+    pub data: Text<'a>,
+    /// The words spoken, which `content` does not have.
+    #[serde(borrow)]
+    pub transcript: Text<'a>,
+}
+
+/// Tokens counted by llama.cpp, which says them even where no usage was asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Timings {
+    /// Of the prompt, from the cache.
+    pub cache_n: Count,
+    /// Of the prompt, read anew.
+    pub prompt_n: Count,
+    pub predicted_n: Count,
+}
+
+/// How far llama.cpp has read the prompt, tokens. `processed` counts those from the cache, too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PromptProgress {
+    pub total: Count,
+    pub processed: Count,
 }
 
 impl<'a> Delta<'a> {
@@ -96,16 +161,35 @@ pub struct Tokens {
     pub completion_tokens: Count,
     pub prompt_tokens_details: Option<InputDetails>,
     pub completion_tokens_details: Option<OutputDetails>,
-    /// DeepSeek's older name.
+    /// DeepSeek.
     pub prompt_cache_hit_tokens: Count,
-    /// US dollars (OpenRouter).
-    pub cost: Option<f64>,
+    /// Moonshot.
+    pub cached_tokens: Count,
+    /// Mistral.
+    pub num_cached_tokens: Count,
+    /// LiteLLM.
+    pub cache_read_input_tokens: Count,
+    /// LiteLLM.
+    pub cache_creation_input_tokens: Count,
+    /// OpenRouter: its own price, which is a fee alone where the owner has a key with the provider behind it.
+    pub cost: Dollars,
+    pub is_byok: Option<bool>,
+    pub cost_details: Option<CostDetails>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CostDetails {
+    /// What the provider behind it takes.
+    pub upstream_inference_cost: Dollars,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct InputDetails {
     pub cached_tokens: Count,
+    /// OpenRouter.
+    pub cache_write_tokens: Count,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,13 +200,12 @@ pub struct OutputDetails {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Groq {
+pub struct Groq<'a> {
     pub usage: Option<Tokens>,
+    /// Why the stream was stopped early.
+    #[serde(borrow)]
+    pub error: Text<'a>,
 }
-
-/// A string, or null, which is the same as an empty one.
-#[derive(Debug, Default)]
-pub struct Text<'a>(pub Cow<'a, str>);
 
 /// What is said: one string, or parts of several kinds (Mistral's thinking models).
 #[derive(Debug)]
@@ -159,33 +242,9 @@ pub struct Part<'a> {
     pub refusal: Text<'a>,
 }
 
-/// Tokens counted; null, a negative and a fraction are nothing to go by, and no reason to lose an answer.
+/// US dollars; anything but a number is nothing to go by (Perplexity's is an object, with a total in it).
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Count(pub Option<u64>);
-
-/// serde borrows for a field that is a `Cow`, and not for one inside an `Option`: hence these visitors.
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
-        struct Strings;
-        impl<'de> Visitor<'de> for Strings {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or null")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-            fn visit_unit<E>(self) -> Result<Text<'de>, E> {
-                Ok(Text::default())
-            }
-        }
-        deserializer.deserialize_any(Strings)
-    }
-}
+pub struct Dollars(pub Option<f64>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content<'a>, D::Error> {
@@ -240,55 +299,42 @@ impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
     }
 }
 
-/// serde would read a struct from a list, too, by position; an object is an object.
-pub struct Object<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
-        struct Maps<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Maps<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-        deserializer.deserialize_map(Maps(std::marker::PhantomData))
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
-        struct Counts;
-        impl<'de> Visitor<'de> for Counts {
-            type Value = Count;
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Dollars, D::Error> {
+        struct Amounts;
+        impl<'de> Visitor<'de> for Amounts {
+            type Value = Dollars;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a number")
             }
-            fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
-                Ok(Count(Some(count)))
+            fn visit_f64<E>(self, dollars: f64) -> Result<Dollars, E> {
+                Ok(Dollars((dollars >= 0.0).then_some(dollars)))
             }
-            fn visit_i64<E>(self, _: i64) -> Result<Count, E> {
-                Ok(Count(None))
+            fn visit_u64<E>(self, dollars: u64) -> Result<Dollars, E> {
+                Ok(Dollars(Some(dollars as f64)))
             }
-            fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
-                Ok(Count((count.fract() == 0.0 && count >= 0.0).then_some(count as u64)))
+            fn visit_i64<E>(self, _: i64) -> Result<Dollars, E> {
+                Ok(Dollars(None))
             }
-            fn visit_unit<E>(self) -> Result<Count, E> {
-                Ok(Count(None))
+            fn visit_unit<E>(self) -> Result<Dollars, E> {
+                Ok(Dollars(None))
             }
-            fn visit_str<E>(self, _: &str) -> Result<Count, E> {
-                Ok(Count(None))
+            fn visit_str<E>(self, _: &str) -> Result<Dollars, E> {
+                Ok(Dollars(None))
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Count(None))
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Dollars, A::Error> {
+                let mut total = Dollars(None);
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    if key == "total_cost" {
+                        total = map.next_value()?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(total)
             }
         }
-        deserializer.deserialize_any(Counts)
+        deserializer.deserialize_any(Amounts)
     }
 }

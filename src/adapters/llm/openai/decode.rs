@@ -7,166 +7,85 @@ use std::collections::VecDeque;
 
 use serde_json::value::RawValue;
 
-use super::chunk::{Choice, Chunk, Content, Object, Part, Tokens, ToolCall};
+use super::chunk::{Choice, Chunk, Content, Delta, Part, Picture, PromptProgress, Speech, Timings, Tokens, ToolCall};
+use super::keepsake::Keepsake;
 use crate::adapters::llm::complaint::{self, Complaint, KeyPlace};
-use crate::common::chat::{Event, FinishReason, ToolCallDelta, Usage};
+use crate::adapters::llm::framing::{Dialect, Reader};
+use crate::adapters::llm::lenient::Object;
+use crate::adapters::llm::media;
+use crate::common::chat::{Event, FinishReason, ImagePiece, Media, Progress, Stage, ToolCallDelta, Usage};
 use crate::common::error::{Failure, ProviderError};
-use crate::net::sse;
 
-/// The longest body taken that is one JSON document and no stream, bytes.
-const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// How much of a body is kept for the message, as long as nothing in it is an event, bytes.
-const PREFACE_BYTES_MAX: usize = 1024;
+/// What a streamed `audio` holds: 16 bits, little-endian, mono, 24 kHz.
+const PCM_MIME: &str = "audio/pcm";
 
 /// Turns the body of one answer into events.
-#[derive(Debug)]
-pub struct Decoder {
-    shape: Shape,
+pub type Decoder = Reader<Completions>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Completions {
     key: KeyPlace,
-    /// The first bytes, until the first event.
-    preface: Vec<u8>,
-    /// An event has come.
-    begun: bool,
     model_known: bool,
     finish: Option<FinishReason>,
     /// `[DONE]` has come: what follows is none of ours.
     done: bool,
     /// Calls of tools that have begun, for servers that do not number them.
     calls_begun: u32,
-}
-
-/// What the body is, as its first byte tells: no stream begins with a brace, whatever its content type says.
-#[derive(Debug)]
-enum Shape {
-    Unknown,
-    Stream(sse::Parser),
-    Document(Vec<u8>),
+    /// Pictures that have come.
+    images: u32,
+    /// What has to go back with the next request.
+    keepsake: Keepsake,
 }
 
 impl Decoder {
     pub fn new(key: KeyPlace) -> Decoder {
-        Decoder {
-            shape: Shape::Unknown,
-            key,
-            preface: Vec::new(),
-            begun: false,
-            model_known: false,
-            finish: None,
-            done: false,
-            calls_begun: 0,
-        }
+        Reader::of(Completions { key, ..Completions::default() })
+    }
+}
+
+impl Dialect for Completions {
+    const NAME: &'static str = "Chat Completions stream";
+
+    fn key(&self) -> &KeyPlace {
+        &self.key
     }
 
-    /// Takes the next bytes and adds the events in them. After an error the rest of the body is worth nothing; the events
-    /// before it hold.
-    pub fn push(&mut self, bytes: &[u8], events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        if self.done {
-            return Ok(());
+    fn take(&mut self, _name: &[u8], data: &[u8], events: &mut VecDeque<Event>) -> Option<Result<(), ProviderError>> {
+        if data.trim_ascii() == b"[DONE]" {
+            self.done = true;
+            self.end(events);
+            return Some(Ok(()));
         }
-        if let Shape::Unknown = self.shape {
-            match bytes.trim_ascii_start().first() {
-                None => return Ok(()),
-                Some(b'{' | b'[' | b'"') => self.shape = Shape::Document(Vec::new()),
-                Some(_) => self.shape = Shape::Stream(sse::Parser::default()),
-            }
-        }
-        match &mut self.shape {
-            Shape::Unknown => unreachable!("the first byte that is no blank has told"),
-            Shape::Stream(_) => self.push_stream(bytes, events),
-            Shape::Document(document) if document.len() + bytes.len() > DOCUMENT_BYTES_MAX => {
-                let message = format!("the answer is no stream and longer than {DOCUMENT_BYTES_MAX} bytes");
-                Err(ProviderError::new(Failure::BadStream, message))
-            }
-            Shape::Document(document) => {
-                document.extend_from_slice(bytes);
-                Ok(())
-            }
-        }
+        let Object(chunk) = serde_json::from_slice(data).ok()?;
+        Some(self.take_chunk(chunk, data, events))
     }
 
-    /// The body has ended: whether what it held was a whole answer.
-    pub fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        if let Shape::Document(document) = std::mem::replace(&mut self.shape, Shape::Unknown) {
-            self.take_data(&document, events)?;
-        }
-        if self.done || self.finish.is_some() {
-            return Ok(());
-        }
-        let preface = self.preface.trim_ascii();
-        if !self.begun && !preface.is_empty() && !preface.starts_with(b":") {
-            return Err(self.no_chunk(preface));
-        }
-        let message = if self.begun { "the answer was cut off" } else { "the connection closed without an answer" };
-        Err(ProviderError::new(Failure::CutOff, message))
+    fn is_whole(&self) -> bool {
+        self.done || self.finish.is_some()
     }
 
-    /// Whether `[DONE]` has come: nothing of the body is needed any more.
-    pub fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.done
     }
 
-    fn push_stream(&mut self, bytes: &[u8], events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        let Shape::Stream(mut parser) = std::mem::replace(&mut self.shape, Shape::Unknown) else {
-            unreachable!("called for streams only");
-        };
-        let mut rest = bytes;
-        let ended = loop {
-            match parser.next(&mut rest) {
-                Ok(Some(event)) => {
-                    if let Err(error) = self.take_event(&event, events) {
-                        break Err(error);
-                    }
-                }
-                Ok(None) => break Ok(()),
-                Err(too_long) => break Err(ProviderError::new(Failure::BadStream, too_long.to_string())),
-            }
-        };
-        self.shape = Shape::Stream(parser);
-        if !self.begun {
-            let room = PREFACE_BYTES_MAX - self.preface.len();
-            self.preface.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
-        ended
+    fn end(&mut self, events: &mut VecDeque<Event>) {
+        events.extend(self.keepsake.take(self.calls_begun > 0));
     }
+}
 
-    fn take_event(&mut self, event: &sse::Event<'_>, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        if self.done {
-            return Ok(());
-        }
-        self.begun = true;
-        if event.name == b"error" {
-            return Err(complaint::in_stream(&Complaint::read(event.data), &self.key));
-        }
-        self.take_data(event.data, events)
-    }
-
-    /// One event's data, or a whole document.
-    fn take_data(&mut self, data: &[u8], events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        match data.trim_ascii() {
-            b"" => return Ok(()),
-            b"[DONE]" => {
-                self.done = true;
-                return Ok(());
-            }
-            _ => {}
-        }
-        if let Ok(Object(chunk)) = serde_json::from_slice::<Object<Chunk<'_>>>(data) {
-            return self.take_chunk(chunk, data, events);
-        }
-        let mended = mend(data);
-        match serde_json::from_str::<Object<Chunk<'_>>>(&mended) {
-            Ok(Object(chunk)) => self.take_chunk(chunk, data, events),
-            Err(_) => Err(self.no_chunk(data)),
-        }
-    }
-
+impl Completions {
     fn take_chunk(&mut self, chunk: Chunk<'_>, data: &[u8], events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
         let is_error = chunk.error.is_some_and(|error| !matches!(error.get(), "null" | "\"\"" | "false" | "{}"));
         if is_error || chunk.object.0 == "error" {
             return Err(complaint::in_stream(&Complaint::read(data), &self.key));
         }
-        let usage = chunk.usage.or(chunk.x_groq.and_then(|groq| groq.usage));
+        let groq = chunk.x_groq.unwrap_or_default();
+        if !groq.error.0.is_empty() {
+            let complaint = Complaint { message: groq.error.0.into(), ..Complaint::default() };
+            return Err(complaint::in_stream(&complaint, &self.key));
+        }
+        let usage = chunk.usage.or(groq.usage);
         if chunk.choices.is_none() && usage.is_none() {
             let complaint = Complaint::read(data);
             if !complaint.message.is_empty() {
@@ -178,33 +97,79 @@ impl Decoder {
             self.model_known = true;
             events.push_back(Event::Started { model: Some(chunk.model.0.into()) });
         }
+        events.extend(chunk.prompt_progress.and_then(progress));
         if let Some(choice) = chunk.choices.and_then(|first| first.0) {
-            self.take_choice(choice, events);
+            self.take_choice(choice, events)?;
         }
-        events.extend(usage.as_ref().and_then(counted).map(|usage| Event::Usage(Box::new(usage))));
+        let usage = usage.as_ref().and_then(counted).or_else(|| timed(chunk.timings?));
+        events.extend(usage.map(|usage| Event::Usage(Box::new(usage))));
         if events.len() == events_before {
             events.push_back(Event::Started { model: None });
         }
         Ok(())
     }
 
-    fn take_choice(&mut self, choice: Choice<'_>, events: &mut VecDeque<Event>) {
-        if let Some(mut delta) = choice.delta.or(choice.message) {
-            said(delta.thinking(), Event::Reasoning, events);
-            said(delta.content, Event::Text, events);
-            piece(delta.refusal.0, Event::Refusal, events);
-            for call in delta.tool_calls.into_iter().flatten() {
-                self.take_call(call, events);
-            }
+    fn take_choice(&mut self, choice: Choice<'_>, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        if let Some(delta) = choice.delta.or(choice.message) {
+            self.take_delta(delta, events)?;
+        }
+        let error = choice.error.map(|error| Complaint::read(error.get().as_bytes()));
+        if error.is_some() || choice.finish_reason.0 == "error" {
+            let broke_off =
+                || Complaint { message: "the provider broke its answer off".into(), ..Complaint::default() };
+            return Err(complaint::in_stream(&error.unwrap_or_else(broke_off), &self.key));
         }
         if !choice.finish_reason.0.is_empty() {
             let reason = finish_reason(&choice.finish_reason.0);
             // OpenRouter says it a second time, with the usage.
             if self.finish.as_ref() != Some(&reason) {
                 self.finish = Some(reason.clone());
+                self.end(events);
                 events.push_back(Event::Finish(reason));
             }
         }
+        Ok(())
+    }
+
+    fn take_delta(&mut self, mut delta: Delta<'_>, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        if let Content::One(thinking) = &delta.reasoning_content
+            && !thinking.is_empty()
+        {
+            self.keepsake.think(thinking);
+        }
+        if let Some(details) = delta.reasoning_details {
+            self.keepsake.detail(details);
+        }
+        said(delta.thinking(), Event::Reasoning, events);
+        said(delta.content, Event::Text, events);
+        piece(delta.refusal.0, Event::Refusal, events);
+        for call in delta.tool_calls.into_iter().flatten() {
+            self.take_call(call, events);
+        }
+        if let Some(images) = delta.images {
+            self.take_images(images, events)?;
+        }
+        if let Some(audio) = delta.audio {
+            take_audio(audio, events)?;
+        }
+        Ok(())
+    }
+
+    fn take_images(&mut self, images: &RawValue, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        let pictures: Option<Vec<Object<Picture<'_>>>> =
+            serde_json::from_str(images.get()).map_err(|_| broken("a picture"))?;
+        for Object(picture) in pictures.into_iter().flatten() {
+            let url = &picture.image_url.url.0;
+            if url.starts_with("http") {
+                let place = self.key.hide(url);
+                events.push_back(Event::Notice(format!("the picture is not sent along, it lies at {place}").into()));
+                continue;
+            }
+            let media = media::from_data_url(url, "image/png").ok_or_else(|| broken("a picture"))?;
+            events.push_back(Event::Image(Box::new(ImagePiece { index: self.images, partial: None, media })));
+            self.images += 1;
+        }
+        Ok(())
     }
 
     fn take_call(&mut self, call: ToolCall<'_>, events: &mut VecDeque<Event>) {
@@ -216,15 +181,6 @@ impl Decoder {
         self.calls_begun = self.calls_begun.max(index.saturating_add(1));
         let arguments = function.arguments.map(arguments).unwrap_or_default();
         events.push_back(Event::ToolCall(Box::new(ToolCallDelta { index, id, name, arguments })));
-    }
-
-    fn no_chunk(&self, data: &[u8]) -> ProviderError {
-        let said = self.key.hide(&Complaint::read(data).message);
-        let said = if said.is_empty() { self.key.hide(&String::from_utf8_lossy(data)) } else { said };
-        ProviderError::new(
-            Failure::BadStream,
-            format!("what came is no Chat Completions stream: {said}. Check base_url."),
-        )
     }
 }
 
@@ -255,6 +211,21 @@ fn said(content: Content<'_>, event: fn(Box<str>) -> Event, events: &mut VecDequ
     }
 }
 
+fn take_audio(audio: &RawValue, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+    let speech: Option<Object<Speech<'_>>> = serde_json::from_str(audio.get()).map_err(|_| broken("the sound"))?;
+    let Some(Object(speech)) = speech else { return Ok(()) };
+    piece(speech.transcript.0, Event::Text, events);
+    if !speech.data.0.is_empty() {
+        let data = media::decode(&speech.data.0).ok_or_else(|| broken("the sound"))?;
+        events.push_back(Event::Audio(Box::new(Media { mime: PCM_MIME.into(), data })));
+    }
+    Ok(())
+}
+
+fn broken(what: &str) -> ProviderError {
+    ProviderError::new(Failure::BadStream, format!("{what} of the answer came broken"))
+}
+
 fn finish_reason(word: &str) -> FinishReason {
     match word {
         "stop" => FinishReason::Stop,
@@ -277,60 +248,42 @@ fn arguments(raw: &RawValue) -> String {
 fn counted(tokens: &Tokens) -> Option<Usage> {
     let (input, output) = (tokens.prompt_tokens.0, tokens.completion_tokens.0);
     input.or(output)?;
+    let (read, wrote) = (tokens.prompt_tokens_details.as_ref(), tokens.completion_tokens_details.as_ref());
+    let upstream = tokens.cost_details.as_ref().and_then(|details| details.upstream_inference_cost.0);
     Some(Usage {
         input_tokens: input.unwrap_or(0),
         output_tokens: output.unwrap_or(0),
-        cached_tokens: tokens
-            .prompt_tokens_details
-            .as_ref()
+        cached_tokens: read
             .and_then(|details| details.cached_tokens.0)
-            .or(tokens.prompt_cache_hit_tokens.0),
-        reasoning_tokens: tokens.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens.0),
-        cost_usd: tokens.cost,
+            .or(tokens.prompt_cache_hit_tokens.0)
+            .or(tokens.cached_tokens.0)
+            .or(tokens.num_cached_tokens.0)
+            .or(tokens.cache_read_input_tokens.0),
+        cache_write_tokens: read
+            .and_then(|details| details.cache_write_tokens.0)
+            .or(tokens.cache_creation_input_tokens.0),
+        reasoning_tokens: wrote.and_then(|details| details.reasoning_tokens.0),
+        cost_usd: match (tokens.cost.0, upstream.filter(|_| tokens.is_byok == Some(true))) {
+            (Some(fee), Some(upstream)) => Some(fee + upstream),
+            (cost, upstream) => cost.or(upstream),
+        },
     })
 }
 
-/// What strict JSON refuses and servers send: bytes that are no UTF-8, and one half of a surrogate pair, left by a server
-/// that cuts its text between two `\u` escapes. Both become U+FFFD.
-fn mend(data: &[u8]) -> String {
-    let text = String::from_utf8_lossy(data);
-    let mut mended = String::with_capacity(text.len());
-    let mut rest = text.as_ref();
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        mended.push_str(before);
-        let taken = match (surrogate(escape), escape.get(6..).and_then(surrogate)) {
-            (Some(High), Some(Low)) => 12,
-            (Some(_), _) => {
-                mended.push('\u{FFFD}');
-                rest = &escape[6..];
-                continue;
-            }
-            // A backslash and whatever it escapes, which may be a backslash.
-            (None, _) => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        mended.push_str(&escape[..taken]);
-        rest = &escape[taken..];
-    }
-    mended.push_str(rest);
-    mended
+/// What llama.cpp counted, where it says no usage.
+fn timed(timings: &RawValue) -> Option<Usage> {
+    let Object(timings): Object<Timings> = serde_json::from_str(timings.get()).ok()?;
+    Some(Usage {
+        input_tokens: timings.prompt_n.0?.saturating_add(timings.cache_n.0.unwrap_or(0)),
+        output_tokens: timings.predicted_n.0?,
+        cached_tokens: timings.cache_n.0,
+        ..Usage::default()
+    })
 }
 
-use Half::{High, Low};
-
-enum Half {
-    High,
-    Low,
-}
-
-/// Whether a text begins with the escape of half a surrogate pair.
-fn surrogate(text: &str) -> Option<Half> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    match u16::from_str_radix(digits, 16).ok()? {
-        0xD800..0xDC00 => Some(High),
-        0xDC00..0xE000 => Some(Low),
-        _ => None,
-    }
+fn progress(progress: &RawValue) -> Option<Event> {
+    let Object(PromptProgress { total, processed }) = serde_json::from_str(progress.get()).ok()?;
+    Some(Event::Progress(Progress { stage: Stage::Prompt, done: processed.0?, total: total.0? }))
 }
 
 #[cfg(test)]

@@ -1,124 +1,63 @@
-//! The request of Chat Completions: where it goes, what is in it, and what a server may refuse of it. Pure.
-//! Source: OpenAI API reference, "Create chat completion".
+//! The request of Chat Completions: where it goes and what is in it. Pure; how a server wants to be asked is `manner`'s
+//! business.
+//! Source: OpenAI API reference, "Create chat completion"; OpenRouter API reference; llama.cpp `tools/server/README.md`.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use hyper::{Request, Uri};
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::adapters::llm::complaint::KeyPlace;
-use crate::common::chat::{ChatRequest, Role};
-use crate::common::error::{Failure, ProviderError};
+pub use super::manner::{Flavour, Manner};
 
-const PATH: &str = "/chat/completions";
-const OPENAI_HOST: &str = "api.openai.com";
+use super::manner::{Field, effort};
+use super::message::{Message, messages};
+use crate::common::chat::{self, ChatRequest, Effort, ResponseFormat, ToolChoice};
+use crate::common::error::ProviderError;
 
-/// A server and the right to ask it.
-#[derive(Debug)]
-pub struct Target {
-    endpoint: Result<Uri, ProviderError>,
-    authorization: Result<Option<HeaderValue>, ProviderError>,
-    pub key: KeyPlace,
-}
-
-impl Target {
-    pub fn new(base_url: &str, key: KeyPlace) -> Target {
-        Target { endpoint: endpoint(base_url), authorization: authorization(&key), key }
-    }
-
-    /// The HTTP request for a question; an error where the row of the config can never work.
-    pub fn request(&self, request: &ChatRequest, dialect: &Dialect) -> Result<Request<Full<Bytes>>, ProviderError> {
-        let mut http_request = Request::new(Full::from(body(request, dialect)));
-        *http_request.method_mut() = hyper::Method::POST;
-        *http_request.uri_mut() = self.endpoint.clone()?;
-        let headers = http_request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        if let Some(authorization) = self.authorization.clone()? {
-            headers.insert(AUTHORIZATION, authorization);
-        }
-        Ok(http_request)
-    }
-
-    fn is_openai(&self) -> bool {
-        self.endpoint.as_ref().is_ok_and(|uri| uri.host() == Some(OPENAI_HOST))
-    }
-}
-
-/// How this server and this model want to be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dialect {
-    temperature: bool,
-    /// `max_completion_tokens` and not the older `max_tokens`, which alone is understood everywhere else.
-    completion_limit: bool,
-}
-
-impl Dialect {
-    pub fn of(target: &Target, request: &ChatRequest) -> Dialect {
-        let openai = target.is_openai();
-        Dialect { temperature: !(openai && has_fixed_temperature(&request.model)), completion_limit: openai }
-    }
-
-    /// Gives in where the server names a parameter as the one at fault; false when there is nothing to give in with.
-    pub fn concede(&mut self, param: &str) -> bool {
-        match param {
-            "temperature" => std::mem::replace(&mut self.temperature, false),
-            "max_tokens" => !std::mem::replace(&mut self.completion_limit, true),
-            _ => false,
-        }
-    }
-}
-
-/// OpenAI's reasoning models take no temperature but their own: o1, o3, o4 and the first gpt-5, without its chat model.
-fn has_fixed_temperature(model: &str) -> bool {
-    let is_o = model.strip_prefix('o').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    let is_gpt5 = model == "gpt-5" || (model.starts_with("gpt-5-") && !model.starts_with("gpt-5-chat"));
-    is_o || is_gpt5
-}
-
-/// `base_url` with the endpoint's path, whether it ends in a slash or has the path already; a query stays behind it.
-fn endpoint(base_url: &str) -> Result<Uri, ProviderError> {
-    let (base, query) = match base_url.trim().split_once('?') {
-        Some((base, query)) => (base, format!("?{query}")),
-        None => (base_url.trim(), String::new()),
-    };
-    let base = base.trim_end_matches('/');
-    let base = base.strip_suffix(PATH).unwrap_or(base);
-    let usable = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-    format!("{base}{PATH}{query}").parse().ok().filter(usable).ok_or_else(|| {
-        let message = format!("base_url is no address of http or https: {base_url:?}. Correct it in the config.");
-        ProviderError::new(Failure::Rejected, message)
-    })
-}
-
-fn authorization(key: &KeyPlace) -> Result<Option<HeaderValue>, ProviderError> {
-    let text = key.key.as_ref().map_or("", |key| key.expose().trim());
-    let no_key = |what: &str| ProviderError::new(Failure::Auth, what.to_owned());
-    match (text, &key.env) {
-        ("", Some(env)) => Err(no_key(&format!("no key: set {env}, or choose another provider"))),
-        ("", None) => Ok(None),
-        (text, _) => {
-            let mut value = HeaderValue::try_from(format!("Bearer {text}"))
-                .map_err(|_| no_key("the key has characters that no key has: set it again"))?;
-            value.set_sensitive(true);
-            Ok(Some(value))
-        }
-    }
-}
+pub const PATH: &str = "/chat/completions";
 
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
     messages: Vec<Message<'a>>,
     stream: bool,
-    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    /// OpenRouter's own way to say the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Include>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Reasoning>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_template_kwargs: Option<TemplateKwargs>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modalities: Option<&'static [&'static str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_progress: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -127,125 +66,140 @@ struct StreamOptions {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
-    role: Role,
-    content: &'a str,
+struct Include {
+    include: bool,
 }
 
-fn body(request: &ChatRequest, dialect: &Dialect) -> Vec<u8> {
-    let limit = request.sampling.max_tokens;
-    let messages = request.messages.iter().map(|message| Message { role: message.role, content: &message.text });
-    let body = Body {
-        model: &request.model,
-        messages: messages.collect(),
-        stream: true,
-        stream_options: StreamOptions { include_usage: true },
-        temperature: request.sampling.temperature.filter(|_| dialect.temperature).map(decimal),
-        max_tokens: limit.filter(|_| !dialect.completion_limit),
-        max_completion_tokens: limit.filter(|_| dialect.completion_limit),
+#[derive(Serialize)]
+struct Reasoning {
+    effort: &'static str,
+}
+
+/// What templates of models read: Qwen and others `enable_thinking`, gpt-oss `reasoning_effort`.
+#[derive(Serialize)]
+struct TemplateKwargs {
+    enable_thinking: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    r#type: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    parameters: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Format<'a> {
+    JsonObject,
+    JsonSchema { json_schema: Schema<'a> },
+}
+
+#[derive(Serialize)]
+struct Schema<'a> {
+    name: &'a str,
+    schema: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+/// What is sent. [`crate::common::error::Failure::Unsupported`] where the language has no word for what is asked.
+pub fn body<'a>(request: &'a ChatRequest, manner: &Manner) -> Result<impl Serialize + use<'a>, ProviderError> {
+    let (sampling, flavour) = (&request.sampling, manner.flavour);
+    let limit = sampling.max_tokens;
+    let (openrouter, usage) = (flavour == Flavour::OpenRouter, manner.sends(Field::UsageWish));
+    let number = |field, value: Option<f32>| value.filter(|_| manner.sends(field)).map(decimal);
+    let word = sampling.reasoning.map(|wish| effort(flavour, &request.model, wish));
+    let reasoning = word.filter(|_| manner.sends(Field::Reasoning));
+    let template = TemplateKwargs {
+        enable_thinking: sampling.reasoning != Some(Effort::None),
+        reasoning_effort: word.filter(|_| sampling.reasoning != Some(Effort::None)),
     };
-    serde_json::to_vec(&body).expect("strings and numbers are JSON")
+    Ok(Body {
+        model: &request.model,
+        messages: messages(request, manner)?,
+        stream: true,
+        stream_options: (usage && !openrouter).then_some(StreamOptions { include_usage: true }),
+        usage: (usage && openrouter).then_some(Include { include: true }),
+        temperature: number(Field::Temperature, sampling.temperature),
+        top_p: number(Field::TopP, sampling.top_p),
+        max_tokens: limit.filter(|_| !manner.completion_limit),
+        max_completion_tokens: limit.filter(|_| manner.completion_limit),
+        stop: manner.sends(Field::Stop).then_some(&*sampling.stop),
+        seed: sampling.seed.filter(|_| manner.sends(Field::Seed)),
+        frequency_penalty: number(Field::FrequencyPenalty, sampling.frequency_penalty),
+        presence_penalty: number(Field::PresencePenalty, sampling.presence_penalty),
+        reasoning_effort: reasoning.filter(|_| !openrouter),
+        reasoning: reasoning.filter(|_| openrouter).map(|effort| Reasoning { effort }),
+        chat_template_kwargs: manner.sends(Field::Template).then_some(template),
+        tools: tools(request, manner),
+        tool_choice: manner.sends(Field::ToolChoice).then(|| tool_choice(request, flavour)),
+        parallel_tool_calls: request.parallel_tool_calls.filter(|_| manner.sends(Field::ParallelToolCalls)),
+        response_format: format(request, manner),
+        modalities: match (manner.sends(Field::Modalities), manner.sends(Field::TextModality)) {
+            (true, true) => Some(&["image", "text"]),
+            (true, false) => Some(&["image"]),
+            (false, _) => None,
+        },
+        return_progress: manner.sends(Field::ReturnProgress).then_some(true),
+    })
+}
+
+/// Servers nearby know no choice of one tool by its name: there the others are kept from the model.
+fn is_offered(tool: &chat::Tool, request: &ChatRequest, flavour: Flavour) -> bool {
+    match &request.tool_choice {
+        ToolChoice::Named(name) if flavour == Flavour::Local => tool.name == *name,
+        _ => true,
+    }
+}
+
+fn tools<'a>(request: &'a ChatRequest, manner: &Manner) -> Vec<Tool<'a>> {
+    let function = |tool: &'a chat::Tool| Function {
+        name: &tool.name,
+        description: tool.description.as_deref(),
+        parameters: &tool.schema,
+        strict: tool.strict.filter(|_| manner.sends(Field::Strict)),
+    };
+    let offered = request.tools.iter().filter(|tool| is_offered(tool, request, manner.flavour));
+    offered.map(|tool| Tool { r#type: "function", function: function(tool) }).collect()
+}
+
+fn tool_choice(request: &ChatRequest, flavour: Flavour) -> Value {
+    match &request.tool_choice {
+        ToolChoice::Auto => json!("auto"),
+        ToolChoice::None => json!("none"),
+        ToolChoice::Required => json!("required"),
+        ToolChoice::Named(_) if flavour == Flavour::Local => json!("required"),
+        ToolChoice::Named(name) => json!({"type": "function", "function": {"name": name}}),
+    }
+}
+
+fn format<'a>(request: &'a ChatRequest, manner: &Manner) -> Option<Format<'a>> {
+    let format = request.response_format.as_ref().filter(|_| manner.sends(Field::Json))?;
+    Some(match format {
+        ResponseFormat::Schema { name, schema, strict } if manner.sends(Field::Schema) => {
+            Format::JsonSchema { json_schema: Schema { name, schema, strict: *strict } }
+        }
+        ResponseFormat::Schema { .. } | ResponseFormat::Json => Format::JsonObject,
+    })
 }
 
 /// 0.7 as 0.7 and not as 0.699999988079071.
-fn decimal(value: f32) -> f64 {
+pub fn decimal(value: f32) -> f64 {
     value.to_string().parse().expect("a number's own text is a number")
 }
 
 #[cfg(test)]
-mod tests {
-    use http_body_util::BodyExt;
-
-    use super::*;
-    use crate::common::chat::{Message, Sampling};
-    use crate::common::secret::Secret;
-
-    fn target(base_url: &str) -> Target {
-        let key = KeyPlace { key: Some(Secret::new("sk-1\n")), env: Some("OPENAI_API_KEY".into()) };
-        Target::new(base_url, key)
-    }
-
-    fn question(model: &str) -> ChatRequest {
-        ChatRequest {
-            model: model.into(),
-            messages: vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, "Héllo \"you\"")],
-            sampling: Sampling { temperature: Some(0.7), max_tokens: Some(50) },
-        }
-    }
-
-    fn body_of(target: &Target, request: &ChatRequest, dialect: &Dialect) -> String {
-        let body = target.request(request, dialect).unwrap().into_body();
-        let bytes = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap().to_bytes();
-        String::from_utf8(bytes.into()).unwrap()
-    }
-
-    #[test]
-    fn the_address_is_found_from_every_spelling() {
-        for (base_url, endpoint) in [
-            ("https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
-            ("https://api.openai.com/v1/", "https://api.openai.com/v1/chat/completions"),
-            (" http://127.0.0.1:8080//", "http://127.0.0.1:8080/chat/completions"),
-            ("http://[::1]:8080/v1/chat/completions", "http://[::1]:8080/v1/chat/completions"),
-            ("https://x.example/openai?api-version=2", "https://x.example/openai/chat/completions?api-version=2"),
-        ] {
-            let request = target(base_url).request(&question("m"), &Dialect::of(&target(base_url), &question("m")));
-            assert_eq!(request.unwrap().uri(), endpoint);
-        }
-        for bad in ["", "api.openai.com/v1", "ftp://x/v1", "http://", "http:///v1", "https://a b/v1", "/v1"] {
-            let target = target(bad);
-            let error = target.request(&question("m"), &Dialect::of(&target, &question("m"))).unwrap_err();
-            assert_eq!(error.failure, Failure::Rejected, "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_body_as_openai_wants_it_and_as_all_others_do() {
-        let ask = question("gpt-4o-mini");
-        let openai = target("https://api.openai.com/v1");
-        insta::assert_snapshot!(body_of(&openai, &ask, &Dialect::of(&openai, &ask)), @r#"{"model":"gpt-4o-mini","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Héllo \"you\""}],"stream":true,"stream_options":{"include_usage":true},"temperature":0.7,"max_completion_tokens":50}"#);
-        let local = target("http://127.0.0.1:8080/v1");
-        let plain = ChatRequest { sampling: Sampling { temperature: None, max_tokens: Some(5) }, ..ask };
-        insta::assert_snapshot!(body_of(&local, &plain, &Dialect::of(&local, &plain)), @r#"{"model":"gpt-4o-mini","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Héllo \"you\""}],"stream":true,"stream_options":{"include_usage":true},"max_tokens":5}"#);
-    }
-
-    #[test]
-    fn models_that_choose_their_own_temperature() {
-        let openai = target("https://api.openai.com/v1");
-        let sends = |model: &str| Dialect::of(&openai, &question(model)).temperature;
-        assert!(["gpt-4o", "gpt-4.1-mini", "gpt-5-chat-latest", "gpt-5.1", "omni", "ollama"].into_iter().all(sends));
-        assert!(!["o1", "o3-mini", "o4-mini-2025-04-16", "gpt-5", "gpt-5-mini"].into_iter().any(sends));
-    }
-
-    #[test]
-    fn a_refused_parameter_is_given_up_once() {
-        let local = target("http://127.0.0.1:8080/v1");
-        let mut dialect = Dialect::of(&local, &question("gpt-5"));
-        assert!(dialect.concede("temperature") && !dialect.concede("temperature"));
-        assert!(dialect.concede("max_tokens") && !dialect.concede("max_tokens"));
-        assert!(!dialect.concede("model"));
-        let body = body_of(&local, &question("gpt-5"), &dialect);
-        assert!(!body.contains("temperature") && body.contains(r#""max_completion_tokens":50"#), "{body}");
-    }
-
-    #[test]
-    fn the_key_goes_into_one_header_and_is_missed_where_one_is_named() {
-        let ask = question("m");
-        let openai = target("https://api.openai.com/v1");
-        let dialect = Dialect::of(&openai, &ask);
-        let request = openai.request(&ask, &dialect).unwrap();
-        assert_eq!(request.headers()["authorization"], "Bearer sk-1");
-        assert!(!format!("{request:?} {openai:?}").contains("sk-1"));
-
-        let local = Target::new("http://127.0.0.1:8080/v1", KeyPlace::default());
-        assert!(!local.request(&ask, &dialect).unwrap().headers().contains_key("authorization"));
-
-        let missing = KeyPlace { key: None, env: Some("OPENAI_API_KEY".into()) };
-        let error = Target::new("https://api.openai.com/v1", missing).request(&ask, &dialect).unwrap_err();
-        assert_eq!(error.failure, Failure::Auth);
-        assert_eq!(error.message, "no key: set OPENAI_API_KEY, or choose another provider");
-
-        let broken = KeyPlace { key: Some(Secret::new("a\nb")), env: None };
-        let error = Target::new("https://api.openai.com/v1", broken).request(&ask, &dialect).unwrap_err();
-        assert_eq!(error.failure, Failure::Auth);
-    }
-}
+#[path = "request_tests.rs"]
+mod tests;
