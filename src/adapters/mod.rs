@@ -3,3 +3,4 @@
 
 pub mod assistant;
 pub mod llm;
+pub mod speech;
