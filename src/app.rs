@@ -2,6 +2,7 @@
 //! that knows all of them; holds no policy of its own.
 #![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::adapters::assistant::Assistant;
 use crate::adapters::llm;
+use crate::adapters::speech::{self, VoiceName};
 use crate::common::config::{self, Auth, Config, ProviderName, Watcher};
 use crate::common::log::LogHandle;
 use crate::gateway::context::Context;
@@ -114,7 +116,7 @@ impl Hub {
             version: env!("CARGO_PKG_VERSION"),
             started_at: Instant::now(),
             store: store.clone(),
-            sessions: Door { router, registry: Registry::default(), shutdown: stopping.clone() },
+            sessions: Door { router, registry: Registry::default(), store: store.clone(), shutdown: stopping.clone() },
         };
         let routes = Arc::new(Routes::new(Arc::new(context)));
         tracing::info!(address = %listener.local_addr(), "the hub is open");
@@ -157,9 +159,10 @@ pub async fn stop_signal() {
 }
 
 /// Whom the router can ask, by the config and the keys that are there.
-fn build_roster(config: &Config, client: &Https) -> Roster {
-    let mut roster = Roster::new();
-    roster.insert(ProviderName::Assistant, Arc::new(Assistant::new(jiff::Zoned::now)));
+pub(crate) fn build_roster(config: &Config, client: &Https) -> Roster {
+    let mut roster = Roster::default();
+    roster.providers.insert(ProviderName::Assistant, Arc::new(Assistant::new(jiff::Zoned::now)));
+    let mut keys = BTreeMap::new();
     for name in ProviderName::ALL {
         let Some(row) = config.providers.row(name) else { continue };
         let env = |name: &str| std::env::var(name).ok();
@@ -168,8 +171,9 @@ fn build_roster(config: &Config, client: &Https) -> Roster {
             tracing::warn!(provider = name.as_str(), %error, "the API key cannot be used");
             None
         });
-        match llm::build(name, row, key, client.clone()) {
-            Some(provider) => drop(roster.insert(name, provider)),
+        keys.insert(name, key.clone());
+        match llm::build(llm::Setup { name, row, key, client: client.clone() }) {
+            Some(provider) => drop(roster.providers.insert(name, provider)),
             None if config.providers.active == name => {
                 tracing::warn!(
                     provider = name.as_str(),
@@ -178,6 +182,14 @@ fn build_roster(config: &Config, client: &Https) -> Roster {
             }
             None => {}
         }
+    }
+    for (name, build) in speech::VOICES {
+        let key = match name {
+            VoiceName::Openai => keys.remove(&ProviderName::Openai).flatten(),
+            VoiceName::Gemini => keys.remove(&ProviderName::Gemini).flatten(),
+            VoiceName::Espeak | VoiceName::Wyoming => None,
+        };
+        roster.voices.insert(*name, build(speech::Setup { config, key, client: client.clone() }));
     }
     roster
 }

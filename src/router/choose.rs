@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use crate::common::config::{ProviderName, Providers};
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::router::{Ask, Mode};
+use crate::router::{Ask, ImageAsk, Mode};
 use crate::store::ModelProfile;
 
 /// How long the first content may take where a row does not say.
 const FIRST_TOKEN: Duration = Duration::from_secs(60);
+
+/// How long the first picture may take at least, whatever the row says of words: without previews it is the whole picture,
+/// for which OpenAI says to allow two minutes.
+const FIRST_PICTURE: Duration = Duration::from_secs(180);
 
 /// One provider of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub struct Link {
     pub name: ProviderName,
     /// The provider's own name of the model.
     pub model: String,
+    /// The model is the one of the row that makes pictures.
+    pub paints: bool,
     /// From the question to the first content.
     pub first_token: Duration,
 }
@@ -23,7 +29,8 @@ pub struct Link {
 /// The chain for one question, never empty. `on_roster` says whether a row can be asked at all.
 ///
 /// - A client that names a provider gets that one or an error: another one's answer would be a lie.
-/// - Else the profile's provider, then `active`, then `fallback`, each once, as far as the mode allows.
+/// - Else the profile's provider, then `active`, then the profile's `fallback` or else the config's, each once, as far as the
+///   mode allows.
 /// - The client's model, or the profile's, is meant for the first link; the others take their row's.
 pub fn chain(
     config: &Providers,
@@ -44,7 +51,48 @@ pub fn chain(
     {
         for_first.model.clone_from(model);
     }
+    for link in &mut links {
+        let painter = config.row(link.name).and_then(|row| row.image_model.as_ref());
+        link.paints = painter == Some(&link.model);
+    }
     Ok(links)
+}
+
+/// The chain for pictures, never empty: the named one, or `active` and then `fallback`, those that have a model for it.
+pub fn image_chain(
+    config: &Providers,
+    ask: &ImageAsk,
+    on_roster: impl Fn(ProviderName) -> bool,
+) -> Result<Vec<Link>, ErrorBody> {
+    let painter = |name| config.row(name).and_then(|row| row.image_model.clone());
+    let mut names = Vec::new();
+    match &ask.provider {
+        Some(word) => {
+            let name = named(word, &on_roster)?;
+            if painter(name).or(ask.model.clone()).is_none() {
+                let why = format!("provider {word} makes no pictures: name a model in providers.{word}.image_model");
+                return Err(ErrorBody::new(ErrorCode::Unsupported, why));
+            }
+            names.push(name);
+        }
+        None => {
+            for name in [config.active].into_iter().chain(config.fallback.iter().copied()) {
+                if on_roster(name) && painter(name).is_some() && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+    if names.is_empty() {
+        let why = "nobody here makes pictures: give providers.active, or one of providers.fallback, an image_model";
+        return Err(ErrorBody::new(ErrorCode::Unsupported, why));
+    }
+    let links = names.into_iter().enumerate().map(|(at, name)| {
+        let wish = ask.model.clone().filter(|_| at == 0);
+        let (model, link) = (wish.or_else(|| painter(name)).unwrap_or_default(), link(config, name));
+        Link { model, paints: true, first_token: link.first_token.max(FIRST_PICTURE), ..link }
+    });
+    Ok(links.collect())
 }
 
 fn named(word: &str, on_roster: &impl Fn(ProviderName) -> bool) -> Result<ProviderName, ErrorBody> {
@@ -69,8 +117,10 @@ fn in_order(
     on_roster: &impl Fn(ProviderName) -> bool,
 ) -> Result<Vec<ProviderName>, ErrorBody> {
     let first = profile.provider.as_deref().and_then(ProviderName::parse);
+    let of_profile = |words: &Vec<String>| words.iter().filter_map(|word| ProviderName::parse(word)).collect();
+    let fallback: Vec<ProviderName> = profile.fallback.as_ref().map_or_else(|| config.fallback.clone(), of_profile);
     let mut names = Vec::new();
-    for name in first.into_iter().chain([config.active]).chain(config.fallback.iter().copied()) {
+    for name in first.into_iter().chain([config.active]).chain(fallback) {
         let allowed = match mode {
             Mode::Auto => true,
             Mode::Local => name.is_local(),
@@ -94,6 +144,7 @@ fn link(config: &Providers, name: ProviderName) -> Link {
     Link {
         name,
         model: row.map_or_else(|| name.as_str().to_owned(), |row| row.model.clone()),
+        paints: false,
         first_token: row.and_then(|row| row.first_token_s).map_or(FIRST_TOKEN, Duration::from_secs),
     }
 }
@@ -101,11 +152,12 @@ fn link(config: &Providers, name: ProviderName) -> Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::Input;
 
     fn ask() -> Ask {
         Ask {
-            text: "hello".into(),
-            conversation_id: "c".into(),
+            input: Input::Said { text: "hello".into(), attachments: Vec::new(), conversation_id: "c".into() },
+            speak: None,
             profile: None,
             provider: None,
             model: None,
@@ -168,5 +220,41 @@ mod tests {
         let chain = chain(&config, &profile, &ask(), |_| true).expect("a chain");
         assert_eq!(names(&chain), ["local", "openai", "anthropic", "assistant"]);
         assert_eq!((chain[0].model.as_str(), chain[1].model.as_str()), ("m", "gpt-4o-mini"));
+    }
+    #[test]
+    fn a_profiles_own_fallback_stands_in_place_of_the_configs() {
+        let config = Providers::default();
+        let of = |fallback: Option<&[&str]>| {
+            let fallback = fallback.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+            let profile = ModelProfile { fallback, ..ModelProfile::new("default") };
+            chain(&config, &profile, &ask(), |_| true).expect("a chain")
+        };
+        assert_eq!(names(&of(Some(&["gemini", "local", "openai"]))), ["openai", "gemini", "local"]);
+        assert_eq!(names(&of(Some(&[]))), ["openai"], "nobody else is wanted");
+        assert_eq!(names(&of(None)), ["openai", "anthropic", "local", "assistant"]);
+    }
+
+    #[test]
+    fn pictures_are_made_by_those_who_have_a_model_for_it() {
+        let config = Providers {
+            fallback: vec![ProviderName::Local, ProviderName::Gemini, ProviderName::Assistant],
+            ..Providers::default()
+        };
+        let ask = ImageAsk { prompt: "a cat".into(), n: 1, ..ImageAsk::default() };
+        let of = |ask: &ImageAsk| image_chain(&config, ask, |_| true);
+        let both = of(&ask).expect("a chain");
+        assert_eq!(names(&both), ["openai", "gemini"]);
+        assert_eq!((both[0].model.as_str(), both[1].model.as_str()), ("gpt-image-2.5-flare", "gemini-2.5-flash-image"));
+        assert!(both.iter().all(|link| link.first_token == FIRST_PICTURE));
+        let wish = of(&ImageAsk { model: Some("dall-e-3".into()), ..ask.clone() }).expect("a chain");
+        assert_eq!((wish[0].model.as_str(), wish[1].model.as_str()), ("dall-e-3", "gemini-2.5-flash-image"));
+        let named = |provider: &str, model: Option<&str>| {
+            of(&ImageAsk { provider: Some(provider.into()), model: model.map(Into::into), ..ask.clone() })
+        };
+        assert_eq!(names(&named("openrouter", None).expect("a chain")), ["openrouter"]);
+        assert_eq!(named("local", None).expect_err("no model").code, ErrorCode::Unsupported);
+        assert_eq!(named("local", Some("sd")).expect("a chain")[0].model, "sd");
+        let none = Providers { active: ProviderName::Local, fallback: Vec::new(), ..config.clone() };
+        assert_eq!(image_chain(&none, &ask, |_| true).expect_err("nobody").code, ErrorCode::Unsupported);
     }
 }

@@ -1,10 +1,27 @@
-//! Who answers: a question comes in, news of the turn go out. Policy is pure (`choose`, `context`, `turn`); `run` is the one
-//! driver. Knows no WebSocket, no HTTP and no provider's dialect.
+//! Who answers: a question comes in, news of the turn go out. Policy is pure (`choose`, `context`, `turn`, `health`, `retry`);
+//! `run` is the one driver of a turn, and `speak` of a voice. Knows no WebSocket, no HTTP and no provider's dialect.
 
+mod asking;
+pub mod budget;
 mod choose;
 mod context;
+mod failures;
+mod health;
+mod keep;
+mod length;
+mod paint;
+pub mod prices;
+mod question;
+mod retry;
 mod run;
+mod sentences;
+mod sound;
+mod speak;
+mod speaker;
+mod speaker_bill;
 mod turn;
+pub mod usage;
+mod voices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,21 +29,41 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::adapters::llm::Provider;
+use crate::adapters::speech::{Voice, VoiceName};
+use crate::common::chat::{Media, Message, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::common::config::{Config, ProviderName};
 use crate::common::events::TurnEvent;
+use crate::common::speech::AudioFormat;
+use crate::router::usage::Ledger;
 use crate::store::Store;
+
+pub use health::Health;
+pub use voices::default_voice;
 
 /// Turns that run at once, all clients together. Each holds an upstream connection and its buffers (some 40 KiB).
 pub const TURNS_MAX: usize = 1024;
 
 /// Whom the router may ask, by the rows of the config. Built anew when the config changes.
-pub type Roster = BTreeMap<ProviderName, Arc<dyn Provider>>;
+#[derive(Default)]
+pub struct Roster {
+    pub providers: BTreeMap<ProviderName, Arc<dyn Provider>>,
+    pub voices: BTreeMap<VoiceName, Arc<dyn Voice>>,
+    /// How they have been doing since.
+    pub health: Arc<Health>,
+}
 
-/// A user's question, with the wishes that came along.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a client wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Job {
+    Chat(Ask),
+    Image(ImageAsk),
+    Speak(SpeakAsk),
+}
+
+/// A question, with the wishes that came along.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
-    pub text: String,
-    pub conversation_id: String,
+    pub input: Input,
     /// A model profile's name; absent: `default`.
     pub profile: Option<String>,
     /// A provider's name. Then nobody else is asked.
@@ -34,7 +71,73 @@ pub struct Ask {
     /// A model of the first provider asked.
     pub model: Option<String>,
     pub mode: Mode,
+    /// The answer is to be spoken as well, a sentence behind its text.
+    pub speak: Option<VoiceWish>,
 }
+
+/// What is to be answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Words said in a conversation that the hub remembers.
+    Said { text: String, attachments: Vec<Media>, conversation_id: String },
+    /// A conversation that the client brought along whole: nothing of it is kept.
+    Brought(Box<Brought>),
+}
+
+impl Input {
+    /// Where question and answer are kept, if they are.
+    pub fn conversation_id(&self) -> Option<&str> {
+        match self {
+            Input::Said { conversation_id, .. } => Some(conversation_id),
+            Input::Brought(_) => None,
+        }
+    }
+}
+
+/// See [`Input::Brought`]. What is absent here is taken from the profile, but for its system prompt where the client brought
+/// one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Brought {
+    pub messages: Vec<Message>,
+    pub sampling: Sampling,
+    pub tools: Vec<Tool>,
+    pub tool_choice: ToolChoice,
+    pub parallel_tool_calls: Option<bool>,
+    pub response_format: Option<ResponseFormat>,
+}
+
+/// A picture to be made.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageAsk {
+    pub prompt: String,
+    /// [`crate::common::chat::ImageRequest::size`].
+    pub size: Option<String>,
+    /// From 1 to [`IMAGES_MAX`].
+    pub n: u32,
+    pub quality: Option<String>,
+    pub partial_images: u8,
+    pub provider: Option<String>,
+    pub model: Option<String>,
+}
+
+/// Words to be spoken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpeakAsk {
+    pub text: String,
+    pub wish: VoiceWish,
+}
+
+/// How something is to be spoken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VoiceWish {
+    /// A voice's own name, or `espeak`, `openai`, `gemini`, `wyoming`, or such a word, a slash and a name.
+    pub voice: Option<String>,
+    pub lang: Option<String>,
+    pub format: AudioFormat,
+}
+
+/// Pictures of one request.
+pub const IMAGES_MAX: u32 = 4;
 
 /// Which kind of provider may answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -67,19 +170,38 @@ struct Shared {
     config: watch::Receiver<Arc<Config>>,
     roster: watch::Receiver<Arc<Roster>>,
     store: Store,
+    ledger: Arc<Ledger>,
     places: Arc<Semaphore>,
 }
 
 impl Router {
     pub fn new(config: watch::Receiver<Arc<Config>>, roster: watch::Receiver<Arc<Roster>>, store: Store) -> Router {
-        Router { shared: Arc::new(Shared { config, roster, store, places: Arc::new(Semaphore::new(TURNS_MAX)) }) }
+        let (ledger, places) = (Arc::new(Ledger::new(store.clone())), Arc::new(Semaphore::new(TURNS_MAX)));
+        Router { shared: Arc::new(Shared { config, roster, store, ledger, places }) }
+    }
+
+    /// Whom a client can name now, each with its configured model.
+    pub fn asked_by_name(&self) -> Vec<(ProviderName, String)> {
+        let config = self.shared.config.borrow();
+        let model = |name: ProviderName| match config.providers.row(name) {
+            Some(row) => row.model.clone(),
+            None => name.as_str().to_owned(),
+        };
+        self.shared.roster.borrow().providers.keys().map(|&name| (name, model(name))).collect()
     }
 
     /// Starts a turn. Its news come on `out` under `key`; a full `out` holds the provider back. Never blocks and never
     /// fails: what goes wrong is news too.
-    pub fn start(&self, ask: Ask, key: TurnKey, out: mpsc::Sender<(TurnKey, TurnEvent)>) -> TurnHandle {
+    pub fn start(&self, job: Job, key: TurnKey, out: mpsc::Sender<(TurnKey, TurnEvent)>) -> TurnHandle {
         let (alive, cancelled) = oneshot::channel();
-        tokio::spawn(run::run(self.shared.clone(), ask, run::Outlet { key, out }, cancelled));
+        let (shared, outlet) = (self.shared.clone(), run::Outlet { key, out });
+        match job {
+            Job::Speak(ask) => drop(tokio::spawn(speak::speak(shared, ask, outlet, cancelled))),
+            Job::Chat(ask) if ask.speak.is_some() => {
+                drop(tokio::spawn(speak::accompany(shared, ask, outlet, cancelled)));
+            }
+            job => drop(tokio::spawn(run::run(shared, job, outlet, cancelled))),
+        }
         TurnHandle { _alive: alive }
     }
 }

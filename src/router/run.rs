@@ -1,30 +1,29 @@
-//! Drives one turn: holds the upstream connection, the timer and the way to the store, and decides nothing.
+//! Drives one turn: holds the upstream connections, the timer and the way to the store, and decides nothing.
 #![expect(clippy::disallowed_methods, reason = "a driver: it reads the clock for the state machine")]
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join, join_all};
+use futures_util::{FutureExt, StreamExt};
+use jiff::Zoned;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 use crate::adapters::llm::{Answer, Arrival};
-use crate::common::chat::Role;
 use crate::common::error::{ErrorBody, ErrorCode, Failure, ProviderError};
 use crate::common::events::{News, TurnEvent, TurnFailure};
 use crate::common::time::{UnixMillis, whole_ms};
-use crate::router::choose::{Link, chain};
-use crate::router::context;
+use crate::router::asking::{Slot, Used};
+use crate::router::keep::{SAVE_DEADLINE, keep};
+use crate::router::question::{Prepared, Question, prepare};
 use crate::router::turn::{Step, Turn};
-use crate::router::{Ask, Roster, Shared, TURNS_MAX, TurnKey};
-use crate::store::{
-    DEFAULT_PROFILE, ModelProfile, NewMessage, Snapshot, StoredMessage, TEXT_BYTES_MAX, estimated_tokens,
-};
-
-/// Keeping the answer may delay its `complete` by at most so long.
-const SAVE_DEADLINE: Duration = Duration::from_secs(5);
+use crate::router::usage::{End, Finished};
+use crate::router::{Job, Roster, Shared, TURNS_MAX, TurnKey};
 
 /// Where the news of one turn go.
 pub struct Outlet {
@@ -33,20 +32,22 @@ pub struct Outlet {
 }
 
 /// One turn from question to end. Ends early when the other half of `cancelled` is dropped.
-pub async fn run(shared: Arc<Shared>, ask: Ask, outlet: Outlet, mut cancelled: oneshot::Receiver<Infallible>) {
+pub async fn run(shared: Arc<Shared>, job: Job, outlet: Outlet, mut cancelled: oneshot::Receiver<Infallible>) {
     let asked_at = Instant::now();
     let Ok(_place) = shared.places.clone().try_acquire_owned() else {
         let busy = format!("the hub is answering {TURNS_MAX} requests already; try again in a moment");
         let body = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::RateLimited, busy) };
         return refuse(&outlet, asked_at, body).await;
     };
+    // In a box of its own, which is gone when the answer begins: what a future once held, it holds to its end.
+    let preparing = Box::pin(prepare(&shared, job, Zoned::now(), roll));
     let prepared = tokio::select! {
         biased;
         _ = &mut cancelled => Err(ErrorBody::new(ErrorCode::Cancelled, "stopped on request")),
-        prepared = prepare(&shared, &ask) => prepared,
+        prepared = preparing => prepared,
     };
     match prepared {
-        Ok(prepared) => Box::new(Run::new(shared, ask, outlet, prepared, asked_at)).drive(cancelled).await,
+        Ok(prepared) => Box::new(Run::new(shared, outlet, prepared, asked_at)).drive(cancelled).await,
         Err(error) => refuse(&outlet, asked_at, error).await,
     }
 }
@@ -61,42 +62,7 @@ async fn refuse(outlet: &Outlet, asked_at: Instant, error: ErrorBody) {
     let _ = outlet.out.send((outlet.key, event)).await;
 }
 
-/// What a turn needs to know before it can ask anybody.
-struct Prepared {
-    chain: Vec<Link>,
-    roster: Arc<Roster>,
-    profile: ModelProfile,
-    history: Vec<StoredMessage>,
-    inter_token: Duration,
-    total: Duration,
-}
-
-async fn prepare(shared: &Shared, ask: &Ask) -> Result<Prepared, ErrorBody> {
-    let config = shared.config.borrow().clone();
-    let roster = shared.roster.borrow().clone();
-    let name = ask.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.into());
-    let (conversation, question_tokens) = (ask.conversation_id.clone(), estimated_tokens(&ask.text));
-    let look = move |store: &Snapshot| {
-        let Some(profile) = store.profile(&name)? else { return Ok(Err(name.clone())) };
-        let history = store.context(&conversation, context::history_tokens(&profile, question_tokens))?;
-        Ok(Ok((profile, history)))
-    };
-    let (profile, history) = shared.store.read(look).await.map_err(internal)?.map_err(|name| {
-        ErrorBody::new(ErrorCode::NotFound, format!("payload.profile: there is no model profile called {name:?}"))
-    })?;
-    let chain = chain(&config.providers, &profile, ask, |name| roster.contains_key(&name))?;
-    let (inter_token, total) = (config.providers.inter_token_s, config.providers.total_s);
-    Ok(Prepared {
-        chain,
-        roster,
-        profile,
-        history,
-        inter_token: Duration::from_secs(inter_token),
-        total: Duration::from_secs(total),
-    })
-}
-
-/// The upstream side of a turn.
+/// One of the upstream connections of a turn.
 enum Upstream {
     Closed,
     /// Waiting for the provider to accept.
@@ -112,50 +78,89 @@ enum Heard {
 }
 
 impl Upstream {
-    async fn next(&mut self) -> Heard {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
         match self {
-            Upstream::Closed => std::future::pending().await,
-            Upstream::Asked(asked) => match asked.await {
+            Upstream::Closed => Poll::Pending,
+            Upstream::Asked(asked) => asked.poll_unpin(context).map(|answered| match answered {
                 Ok(answer) => Heard::Accepted(answer),
                 Err(error) => Heard::Failed(error),
-            },
-            Upstream::Streaming(answer) => match answer.next().await {
+            }),
+            Upstream::Streaming(answer) => answer.poll_next_unpin(context).map(|said| match said {
                 Some(Ok(arrival)) => Heard::Arrival(arrival),
                 Some(Err(error)) => Heard::Failed(error),
                 None => Heard::End,
-            },
+            }),
         }
+    }
+}
+
+/// Both places for an upstream connection; the second is taken only while a provider is raced.
+struct Upstreams {
+    first: Upstream,
+    second: Upstream,
+}
+
+impl Upstreams {
+    const CLOSED: Upstreams = Upstreams { first: Upstream::Closed, second: Upstream::Closed };
+
+    fn at(&mut self, slot: Slot) -> &mut Upstream {
+        match slot {
+            Slot::First => &mut self.first,
+            Slot::Second => &mut self.second,
+        }
+    }
+
+    async fn next(&mut self) -> (Slot, Heard) {
+        poll_fn(|context| match self.first.poll(context) {
+            Poll::Ready(heard) => Poll::Ready((Slot::First, heard)),
+            Poll::Pending => self.second.poll(context).map(|heard| (Slot::Second, heard)),
+        })
+        .await
     }
 }
 
 struct Run {
     shared: Arc<Shared>,
-    ask: Ask,
     outlet: Outlet,
-    prepared: Prepared,
+    question: Question,
+    roster: Arc<Roster>,
     turn: Turn,
-    upstream: Upstream,
+    upstreams: Upstreams,
+    /// What was used, on its way to the disk.
+    counted: Vec<JoinHandle<()>>,
     /// The session is gone: the turn ends as if cancelled, and nobody is told.
     unheard: bool,
 }
 
 impl Run {
-    fn new(shared: Arc<Shared>, ask: Ask, outlet: Outlet, prepared: Prepared, asked_at: Instant) -> Run {
-        let Prepared { chain, inter_token, total, .. } = &prepared;
-        let turn = Turn::begin(chain.clone(), &ask.conversation_id, *inter_token, *total, asked_at, Instant::now());
-        Run { shared, ask, outlet, prepared, turn, upstream: Upstream::Closed, unheard: false }
+    fn new(shared: Arc<Shared>, outlet: Outlet, prepared: Prepared, asked_at: Instant) -> Run {
+        let Prepared { question, plan, roster } = prepared;
+        let turn = Turn::begin(plan, asked_at, Instant::now());
+        Run {
+            shared,
+            outlet,
+            question,
+            roster,
+            turn,
+            upstreams: Upstreams::CLOSED,
+            counted: Vec::new(),
+            unheard: false,
+        }
     }
 
     /// Boxed: an `async fn` keeps what it takes twice, and hundreds of turns may run.
     async fn drive(mut self: Box<Self>, mut cancelled: oneshot::Receiver<Infallible>) {
-        // One timer for the whole turn, moved only when it fires too early and not once a chunk.
+        // One timer for the whole turn, moved only when it fires too early or would fire too late, and not once a chunk.
         let mut timer = std::pin::pin!(sleep_until(Instant::now().into()));
         while !self.carry_out(&mut cancelled).await {
             let due = self.turn.poll_timeout();
+            if let Some(due) = due.filter(|due| *due < timer.deadline().into_std()) {
+                timer.as_mut().reset(due.into());
+            }
             tokio::select! {
                 biased;
                 _ = &mut cancelled, if !cancelled.is_terminated() => self.cancel(),
-                heard = self.upstream.next() => self.hear(heard),
+                (slot, heard) = self.upstreams.next() => self.hear(slot, heard),
                 () = &mut timer, if due.is_some() => {
                     let now = Instant::now();
                     self.turn.handle_timeout(now);
@@ -165,18 +170,24 @@ impl Run {
         }
     }
 
-    fn hear(&mut self, heard: Heard) {
+    fn hear(&mut self, slot: Slot, heard: Heard) {
         match heard {
-            Heard::Accepted(answer) => self.upstream = Upstream::Streaming(answer),
-            Heard::Arrival(arrival) => self.turn.handle_arrival(arrival),
-            Heard::End => self.turn.handle_end(Instant::now()),
-            Heard::Failed(error) => self.turn.handle_failure(Instant::now(), error),
+            Heard::Accepted(answer) => *self.upstreams.at(slot) = Upstream::Streaming(answer),
+            Heard::Arrival(arrival) => self.turn.handle_arrival(slot, arrival),
+            Heard::End => {
+                *self.upstreams.at(slot) = Upstream::Closed;
+                self.turn.handle_end(slot, Instant::now());
+            }
+            Heard::Failed(error) => {
+                *self.upstreams.at(slot) = Upstream::Closed;
+                self.turn.handle_failure(slot, Instant::now(), error);
+            }
         }
     }
 
     fn cancel(&mut self) {
         // Not left to the step: pieces that a slow client has not taken yet stand before it.
-        self.upstream = Upstream::Closed;
+        self.upstreams = Upstreams::CLOSED;
         self.turn.handle_cancel(Instant::now());
     }
 
@@ -185,14 +196,19 @@ impl Run {
         while let Some(step) = self.turn.poll_step() {
             match step {
                 Step::Tell(event) => self.tell(event, cancelled).await,
-                Step::Ask(at) => {
-                    self.upstream = Upstream::Closed;
-                    self.upstream = Upstream::Asked(self.ask_link(at));
+                Step::Ask { slot, link } => {
+                    *self.upstreams.at(slot) = Upstream::Closed;
+                    *self.upstreams.at(slot) = Upstream::Asked(self.ask(link));
                 }
-                Step::HangUp => self.upstream = Upstream::Closed,
-                Step::Save { answer, partial } => {
-                    let notice = self.save(answer, partial).await;
-                    self.turn.handle_saved(Instant::now(), notice);
+                Step::HangUp { slot } => *self.upstreams.at(slot) = Upstream::Closed,
+                Step::Count(used) => self.count(*used),
+                Step::Save(said) => {
+                    // Rare beside the chunks, and large: not in the future of every turn.
+                    let counted = timeout(SAVE_DEADLINE, join_all(std::mem::take(&mut self.counted)));
+                    let keeping = keep(&self.shared.store, &self.question, &self.turn, said, now_ms());
+                    // A disk that takes longer to count does so without us; what fails is in the log.
+                    let (saved, _) = Box::pin(join(keeping, counted)).await;
+                    self.turn.handle_saved(Instant::now(), saved);
                 }
                 Step::End => return true,
             }
@@ -200,6 +216,7 @@ impl Run {
         false
     }
 
+    /// The one place where a turn's news leave.
     async fn tell(&mut self, event: TurnEvent, cancelled: &mut oneshot::Receiver<Infallible>) {
         if self.unheard {
             return;
@@ -227,49 +244,47 @@ impl Run {
         self.cancel();
     }
 
-    fn ask_link(&self, at: usize) -> BoxFuture<'static, Result<Answer, ProviderError>> {
-        let link = &self.prepared.chain[at];
-        let Some(provider) = self.prepared.roster.get(&link.name) else {
+    fn ask(&self, link: usize) -> BoxFuture<'static, Result<Answer, ProviderError>> {
+        let link = self.turn.link(link);
+        let Some(provider) = self.roster.providers.get(&link.name) else {
             let gone = ProviderError::new(Failure::Unreachable, "was taken out of the config meanwhile");
             return Box::pin(std::future::ready(Err(gone)));
         };
-        let request = context::request(link, &self.prepared.profile, &self.prepared.history, &self.ask.text);
-        tracing::debug!(provider = link.name.as_str(), model = link.model, messages = request.messages.len(), "asking");
-        provider.ask(request)
+        tracing::debug!(provider = link.name.as_str(), model = link.model, "a provider is asked");
+        self.question.put(&**provider, link, self.turn.before())
     }
 
-    /// Keeps question and answer together, so that the history never holds one without the other. What the user should
-    /// know of it comes back.
-    async fn save(&mut self, mut answer: String, partial: bool) -> Option<String> {
-        if answer.is_empty() {
-            return None;
+    /// Writes down what one request used; the turn hears what a whole answer cost.
+    fn count(&mut self, used: Used) {
+        let link = self.turn.link(used.link);
+        let guess = || self.question.asked_tokens(link, self.turn.before());
+        let finished = Finished {
+            profile: self.question.profile(),
+            provider: link.name.as_str(),
+            model: used.model.as_deref().unwrap_or(&link.model),
+            end: used.end,
+            usage: used.usage,
+            asked_tokens: if used.usage.is_none() { guess() } else { 0 },
+            answered_tokens: used.answered_tokens,
+            images: used.pictures.into(),
+            speech_characters: 0,
+        };
+        let config = self.shared.config.borrow().clone();
+        let recorded = self.shared.ledger.record(&config.budget, &finished, Zoned::now().date());
+        self.counted.push(recorded.kept);
+        if used.end == End::Whole
+            && let Some(usage) = recorded.usage
+        {
+            self.turn.handle_priced(usage);
         }
-        let too_long = answer.len() > TEXT_BYTES_MAX;
-        answer.truncate(answer.floor_char_boundary(TEXT_BYTES_MAX));
-        let link = self.turn.link();
-        let question = NewMessage::new(Role::User, self.ask.text.clone(), now_ms());
-        let answer = NewMessage {
-            partial: partial || too_long,
-            provider: Some(link.name.as_str().to_owned()),
-            model: Some(link.model.clone()),
-            ..NewMessage::new(Role::Assistant, answer, now_ms())
-        };
-        let keeping = self.shared.store.append(&self.ask.conversation_id, vec![question, answer]);
-        let problem = match timeout(SAVE_DEADLINE, keeping).await {
-            Ok(Ok(())) if too_long => {
-                return Some(format!("only the first {TEXT_BYTES_MAX} bytes of this answer were kept"));
-            }
-            Ok(Ok(())) => return None,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the disk took longer than {} s", SAVE_DEADLINE.as_secs()),
-        };
-        tracing::warn!(conversation_id = self.ask.conversation_id, problem, "an exchange could not be kept");
-        Some(format!("this exchange could not be kept in the history: {problem}"))
     }
 }
 
-fn internal(message: impl ToString) -> ErrorBody {
-    ErrorBody::new(ErrorCode::Internal, message.to_string())
+/// Chance, from 0.0 to 1.0.
+fn roll() -> f64 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the kernel's random source does not fail once the system is up");
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
 
 fn now_ms() -> UnixMillis {

@@ -1,97 +1,133 @@
-//! One turn as a state machine: ask, stream, fall back, end. Events and the time come in, [`Step`]s go out; `run` carries
-//! them out. Holds no socket, no timer and no store.
+//! One turn as a state machine: ask, stream, try again, race, fall back, go on elsewhere, end. Events, the time and chance
+//! come in, [`Step`]s go out; `run` carries them out. Holds no socket, no timer and no store.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::adapters::llm::Arrival;
-use crate::common::chat::{Event, FinishReason, Usage};
+use crate::common::chat::{Event, Usage};
 use crate::common::error::{ErrorBody, ErrorCode, Failure, ProviderError};
 use crate::common::events::{News, TurnEvent, TurnFailure, TurnSummary};
 use crate::common::time::whole_ms;
+use crate::router::asking::{Asking, Said, Slot, Used};
 use crate::router::choose::Link;
+use crate::router::failures::Failures;
+use crate::router::health::Health;
+use crate::router::retry::{self, Tried};
+use crate::router::usage::End;
 
-/// The longest answer kept, bytes. No model writes so much: a stream that does has lost its mind.
-pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// After the reason why it stopped, a provider has so long for its last words (the usage) and its goodbye. Some say none.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// Whoever waits longer than this for a provider that is asked again is told why.
+const WAIT_TOLD: Duration = Duration::from_secs(3);
 
 /// What the driver is to do, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Ask the link of this index; whatever was open is closed first.
-    Ask(usize),
-    /// Close the upstream connection.
-    HangUp,
-    Tell(TurnEvent),
-    /// Keep question and answer; then call [`Turn::saved`].
-    Save {
-        answer: String,
-        partial: bool,
+    /// Ask this link of the chain; whatever was open in the slot is closed first.
+    Ask {
+        slot: Slot,
+        link: usize,
     },
+    /// Close the slot's upstream connection.
+    HangUp {
+        slot: Slot,
+    },
+    Tell(TurnEvent),
+    /// Count it; what a whole answer cost is then told with [`Turn::handle_priced`].
+    Count(Box<Used>),
+    /// Keep question and answer; then call [`Turn::handle_saved`].
+    Save(Vec<Said>),
     /// Nothing more will come.
     End,
 }
 
+/// What came of a [`Step::Save`].
+#[derive(Debug, Default, PartialEq)]
+pub struct Saved {
+    /// Where something was not kept, or not all of it.
+    pub notice: Option<String>,
+    /// [`TurnSummary::image_blobs`].
+    pub image_blobs: Vec<Box<str>>,
+}
+
+/// What a turn goes by.
+pub struct Plan {
+    /// Each provider once; never empty.
+    pub chain: Vec<Link>,
+    pub conversation_id: Box<str>,
+    pub inter_token: Duration,
+    pub total: Duration,
+    /// How often one provider is asked again.
+    pub retries: u32,
+    /// `providers.hedge_after_ms`.
+    pub hedge_after: Option<Duration>,
+    /// The next provider goes on where one broke off.
+    pub goes_on: bool,
+    /// An answer without a picture is none.
+    pub paints: bool,
+    /// To be told before anything else.
+    pub notice: Option<String>,
+    pub health: Arc<Health>,
+    /// Chance, from 0.0 to 1.0.
+    pub roll: fn() -> f64,
+}
+
 /// See the module.
 pub struct Turn {
-    chain: Vec<Link>,
-    conversation_id: Box<str>,
-    inter_token: Duration,
-    ends_by: Instant,
+    plan: Plan,
     asked_at: Instant,
-    /// The link that is being asked.
-    at: usize,
-    link_asked_at: Instant,
-    /// When this link was last heard, or when we were last ready to hear it.
-    heard_at: Instant,
+    ends_by: Instant,
+    /// Who answers, or is to.
+    asking: Asking,
+    /// Who races it, while neither has said anything.
+    rival: Option<Box<Asking>>,
+    hedge_at: Option<Instant>,
+    /// Bit n: link n of the chain has had its chance.
+    asked: u32,
     first_content_at: Option<Instant>,
-    answer: String,
-    refused: bool,
-    model: Option<Box<str>>,
-    usage: Option<Usage>,
-    finish: Option<FinishReason>,
-    /// Why each link before this one gave no answer.
-    failures: Vec<(Link, ProviderError)>,
+    /// The messages of the answer before the one that comes now.
+    before: Vec<Said>,
+    /// Why links gave no answer.
+    failures: Failures,
+    said: Told,
     steps: VecDeque<Step>,
     /// The last news, once it is known and while the store is being asked to keep the answer.
     ending: Option<News>,
     ended: bool,
 }
 
+/// What the user is told once.
+#[derive(Default)]
+struct Told {
+    waiting: bool,
+    sound: bool,
+}
+
 impl Turn {
-    /// A turn that asks the first link of `chain` (never empty).
-    pub fn begin(
-        chain: Vec<Link>,
-        conversation_id: &str,
-        inter_token: Duration,
-        total: Duration,
-        asked_at: Instant,
-        now: Instant,
-    ) -> Turn {
-        assert!(!chain.is_empty(), "`choose` gives a chain of one at least, or an error");
+    /// A turn that asks the first link that is fit.
+    pub fn begin(plan: Plan, asked_at: Instant, now: Instant) -> Turn {
+        assert!(!plan.chain.is_empty(), "`choose` gives a chain of one at least, or an error");
+        assert!(plan.chain.len() <= u32::BITS as usize, "`choose` names each provider once");
         let mut turn = Turn {
-            chain,
-            conversation_id: conversation_id.into(),
-            inter_token,
-            ends_by: asked_at + total,
+            ends_by: asked_at + plan.total,
+            plan,
             asked_at,
-            at: 0,
-            link_asked_at: now,
-            heard_at: now,
+            asking: Asking::new(Slot::First, 0, now),
+            rival: None,
+            hedge_at: None,
+            asked: 0,
             first_content_at: None,
-            answer: String::new(),
-            refused: false,
-            model: None,
-            usage: None,
-            finish: None,
-            failures: Vec::new(),
+            before: Vec::new(),
+            failures: Failures::default(),
+            said: Told::default(),
             steps: VecDeque::new(),
             ending: None,
             ended: false,
         };
-        turn.steps.push_back(Step::Ask(0));
+        if let Some(notice) = turn.plan.notice.take() {
+            turn.tell(now, News::Notice(notice.into()));
+        }
+        turn.go_on(now);
         turn
     }
 
@@ -99,9 +135,14 @@ impl Turn {
         self.steps.pop_front()
     }
 
-    /// Who is being asked, or was asked last.
-    pub fn link(&self) -> &Link {
-        &self.chain[self.at]
+    /// A link by its place in the chain.
+    pub fn link(&self, at: usize) -> &Link {
+        &self.plan.chain[at]
+    }
+
+    /// The messages of the answer so far: what a provider is to go on from.
+    pub fn before(&self) -> &[Said] {
+        &self.before
     }
 
     /// When [`Turn::handle_timeout`] is due, if nothing is heard before.
@@ -109,101 +150,150 @@ impl Turn {
         if self.ended {
             return None;
         }
-        let silence = match self.first_content_at {
-            _ if self.finish.is_some() => self.heard_at + GOODBYE,
-            None => self.link_asked_at + self.chain[self.at].first_token,
-            Some(_) => self.heard_at + self.inter_token,
-        };
-        Some(silence.min(self.ends_by))
+        let due = self.due(&self.asking).min(self.ends_by);
+        let due = self.rival.as_ref().map_or(due, |rival| due.min(self.due(rival)));
+        Some(self.hedge_at.map_or(due, |at| due.min(at)))
     }
 
     /// The provider said something.
-    pub fn handle_arrival(&mut self, arrival: Arrival) {
+    pub fn handle_arrival(&mut self, slot: Slot, arrival: Arrival) {
         if self.ended {
             return;
         }
         let Arrival { received_at, event } = arrival;
-        self.heard_at = received_at;
-        if event.is_content() && self.first_content_at.is_none() {
-            self.first_content_at = Some(received_at);
-            self.own_up(received_at);
+        if event.is_content() && !self.asking.has_content {
+            self.first_content(slot, received_at);
+        }
+        let Some(asking) = self.in_slot(slot) else { return };
+        asking.heard_at = received_at;
+        let link = asking.link;
+        if let Err(too_much) = asking.keep(&event) {
+            return self.stop(slot, received_at, ProviderError::new(Failure::BadStream, too_much));
         }
         match event {
-            Event::Started { model } => self.model = model.or(self.model.take()),
-            Event::Text(text) => self.piece(received_at, text),
+            Event::Started { model } => asking.model = model.or(asking.model.take()),
+            Event::Usage(usage) => asking.usage = Some(*usage),
+            Event::Finish(reason) => asking.finish = Some(reason),
+            Event::Limits(limits) => {
+                let name = self.plan.chain[link].name;
+                self.plan.health.limits(name, received_at, &limits);
+            }
+            // Before content nobody speaks for the one that is raced.
+            _ if slot != self.asking.slot => {}
+            Event::Text(text) => self.tell(received_at, News::Text(text)),
             Event::Refusal(text) => {
-                self.refused = true;
-                self.piece(received_at, text);
+                self.asking.refused = true;
+                self.tell(received_at, News::Text(text));
             }
             Event::Reasoning(text) => self.tell(received_at, News::Reasoning(text)),
-            Event::ToolCall(delta) => self.tell(received_at, News::ToolCall(delta)),
-            Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Finish(reason) => self.finish = Some(reason),
+            Event::ToolCall(delta) => {
+                self.asking.has_called = true;
+                self.tell(received_at, News::ToolCall(delta));
+            }
+            Event::Image(piece) => self.tell(received_at, News::Image(piece)),
+            Event::Progress(progress) => self.tell(received_at, News::Progress(progress)),
+            Event::Notice(text) => self.tell(received_at, News::Notice(text)),
+            // The hub's own voices speak: what they say can be stopped, and has one form whatever the model.
+            Event::Audio(_) if !std::mem::replace(&mut self.said.sound, true) => {
+                let text =
+                    "the model sent sound of its own, which was left out; with voice.speak the hub speaks the text";
+                self.tell(received_at, News::Notice(text.into()));
+            }
+            Event::Audio(_) | Event::Verbatim(_) => {}
         }
     }
 
     /// The consumer has taken what it was told: silence counts from here, so that a slow client is not held against
     /// the provider.
     pub fn handle_taken(&mut self, now: Instant) {
-        self.heard_at = now;
+        self.asking.heard_at = now;
     }
 
     /// The stream ended with its terminator.
-    pub fn handle_end(&mut self, now: Instant) {
-        if self.ended {
+    pub fn handle_end(&mut self, slot: Slot, now: Instant) {
+        if self.ended || self.in_slot(slot).is_none() {
             return;
         }
-        let link = &self.chain[self.at];
-        let done = News::Done(Box::new(TurnSummary {
-            conversation_id: self.conversation_id.clone(),
+        if self.plan.paints && self.in_slot(slot).is_some_and(|asking| asking.pictures.is_empty()) {
+            let error = ProviderError::new(Failure::Failed, "answered without a picture");
+            return self.handle_failure(slot, now, error);
+        }
+        self.lead(slot);
+        let link = &self.plan.chain[self.asking.link];
+        self.plan.health.whole(link.name);
+        let done = TurnSummary {
+            conversation_id: self.plan.conversation_id.clone(),
             provider: link.name.as_str().into(),
-            model: self.model.take().unwrap_or_else(|| link.model.as_str().into()),
-            usage: self.usage,
-            finish: self.finish.take(),
-            refused: self.refused,
+            model: self.asking.model.clone().unwrap_or_else(|| link.model.as_str().into()),
+            usage: self.asking.usage,
+            finish: self.asking.finish.take(),
+            messages: 1 + self.before.len() as u32,
+            image_blobs: Vec::new(),
+            refused: self.asking.refused,
             first_token_ms: self.first_token_ms(),
             total_ms: whole_ms(now - self.asked_at),
-        }));
-        self.finish_with(done, false);
+        };
+        self.finish_with(News::Done(Box::new(done)), End::Whole);
     }
 
     /// The provider refused, broke off, or could not be reached.
-    pub fn handle_failure(&mut self, now: Instant, error: ProviderError) {
+    pub fn handle_failure(&mut self, slot: Slot, now: Instant, error: ProviderError) {
         if self.ended {
             return;
         }
-        self.failures.push((self.chain[self.at].clone(), error));
-        if self.first_content_at.is_none() && self.at + 1 < self.chain.len() {
-            self.at += 1;
-            self.link_asked_at = now;
-            self.heard_at = now;
-            (self.model, self.usage, self.finish) = (None, None, None);
-            self.steps.push_back(Step::Ask(self.at));
-        } else {
-            self.fail(now);
+        if let Some(rival) = self.rival.take_if(|rival| rival.slot == slot) {
+            // The one that it raced is still there: nobody waits for this one to come to itself.
+            self.give_up(&rival, now, error);
+            return self.hedge(now);
+        }
+        if self.asking.slot != slot {
+            return;
+        }
+        if self.asking.has_content {
+            return self.break_off(now, error);
+        }
+        if let Some(rival) = self.rival.take() {
+            let failed = std::mem::replace(&mut self.asking, *rival);
+            self.hedge_at = self.plan.hedge_after.map(|after| now + after);
+            return self.give_up(&failed, now, error);
+        }
+        let tried = Tried {
+            error: &error,
+            tries: self.asking.tries,
+            retries: self.plan.retries,
+            has_others: self.has_others(now),
+            since: self.asking.since,
+            first_token: self.plan.chain[self.asking.link].first_token,
+        };
+        match retry::again_at(&tried, now, (self.plan.roll)()) {
+            Some(at) => self.wait(now, at, &error),
+            None => {
+                let failed = self.set_down(now);
+                self.give_up(&failed, now, error);
+                self.go_on(now);
+            }
         }
     }
 
     /// A deadline may have passed: call it when [`Turn::poll_timeout`] says so, or later.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let Some(due) = self.poll_timeout() else { return };
-        if now < due {
+        if self.ended {
             return;
         }
-        if self.finish.is_some() {
-            return self.handle_end(now);
-        }
-        if now >= self.ends_by {
+        if now >= self.ends_by && self.asking.finish.is_none() {
             let total = whole_ms(self.ends_by - self.asked_at) / 1000;
             let why = timed_out(format!("the answer was not whole after {total} s (providers.total_s)"));
-            self.failures.push((self.chain[self.at].clone(), why));
-            return self.fail(now);
+            return self.stop(self.asking.slot, now, why);
         }
-        let why = match self.first_content_at {
-            None => format!("no word after {} s (first_token_s)", self.chain[self.at].first_token.as_secs()),
-            Some(_) => format!("went silent for {} s (providers.inter_token_s)", self.inter_token.as_secs()),
-        };
-        self.handle_failure(now, timed_out(why));
+        if let Some(rival) = self.rival.as_ref().filter(|rival| self.due(rival) <= now) {
+            self.overdue(rival.slot, now);
+        }
+        if !self.ended && self.due(&self.asking).min(self.ends_by) <= now {
+            self.overdue(self.asking.slot, now);
+        }
+        if !self.ended && self.hedge_at.is_some_and(|at| at <= now) {
+            self.hedge(now);
+        }
     }
 
     /// The client stopped the turn, or left.
@@ -211,60 +301,210 @@ impl Turn {
         if self.ended {
             return;
         }
-        let failed = self.failed(now, ErrorBody::new(ErrorCode::Cancelled, "stopped on request"), self.at);
-        self.finish_with(failed, true);
+        let error = ErrorBody::new(ErrorCode::Cancelled, "stopped on request");
+        let failed = self.failed(now, error, self.asking.link);
+        self.finish_with(failed, End::Cancelled);
     }
 
-    /// The store has kept the answer; `notice` says where it has not, or not all of it.
-    pub fn handle_saved(&mut self, now: Instant, notice: Option<String>) {
-        if let Some(notice) = notice {
+    /// What the usage of the whole answer cost.
+    pub fn handle_priced(&mut self, usage: Usage) {
+        if let Some(News::Done(summary)) = &mut self.ending {
+            summary.usage = Some(usage);
+        }
+    }
+
+    /// The store has kept the answer, or said why it has not.
+    pub fn handle_saved(&mut self, now: Instant, saved: Saved) {
+        if let Some(notice) = saved.notice {
             self.tell(now, News::Notice(notice.into()));
         }
-        if let Some(ending) = self.ending.take() {
-            self.tell(now, ending);
-            self.steps.push_back(Step::End);
+        let Some(mut ending) = self.ending.take() else { return };
+        if let News::Done(summary) = &mut ending {
+            summary.image_blobs = saved.image_blobs;
         }
+        self.tell(now, ending);
+        self.steps.push_back(Step::End);
     }
 
-    fn piece(&mut self, received_at: Instant, text: Box<str>) {
-        if self.answer.len() + text.len() > ANSWER_BYTES_MAX {
-            let message = format!("the answer passed {ANSWER_BYTES_MAX} bytes and was stopped");
-            return self.handle_failure(received_at, ProviderError::new(Failure::BadStream, message));
-        }
-        self.answer.push_str(&text);
-        self.tell(received_at, News::Text(text));
+    // Who is asked.
+
+    /// Asks the next one, or gives up where there is none.
+    fn go_on(&mut self, now: Instant) {
+        let Some(link) = self.pick(now).or_else(|| self.last_resort(now)) else { return self.fail(now) };
+        self.asking = Asking::begin(self.asking.slot, link, now);
+        self.hedge_at = self.plan.hedge_after.map(|after| now + after);
+        self.steps.push_back(Step::Ask { slot: self.asking.slot, link });
     }
 
-    /// Says who stands in for whom, once somebody does.
-    fn own_up(&mut self, now: Instant) {
-        if self.failures.is_empty() {
+    /// The next link that is fit; those before it that are not are noted.
+    fn pick(&mut self, now: Instant) -> Option<usize> {
+        for link in 0..self.plan.chain.len() {
+            if self.has_asked(link) {
+                continue;
+            }
+            match self.plan.health.admit(self.plan.chain[link].name, now) {
+                Ok(()) => {
+                    self.asked |= 1 << link;
+                    return Some(link);
+                }
+                Err(why) => self.failures.note(link, why, false),
+            }
+        }
+        None
+    }
+
+    /// Where nobody is fit and nobody has been asked: the one that will be fit first.
+    fn last_resort(&mut self, now: Instant) -> Option<usize> {
+        if self.asked != 0 {
+            return None;
+        }
+        let (at, _) =
+            self.plan.chain.iter().enumerate().min_by_key(|(_, link)| self.plan.health.fit_at(link.name, now))?;
+        self.asked |= 1 << at;
+        self.failures.forget(at);
+        Some(at)
+    }
+
+    fn has_asked(&self, link: usize) -> bool {
+        self.asked & (1 << link) != 0
+    }
+
+    /// Whether somebody else could be asked now.
+    fn has_others(&self, now: Instant) -> bool {
+        let mut chain = self.plan.chain.iter().enumerate();
+        chain.any(|(at, link)| !self.has_asked(at) && self.plan.health.is_fit(link.name, now))
+    }
+
+    /// Asks a second one beside the first, which has been silent for long.
+    fn hedge(&mut self, now: Instant) {
+        self.hedge_at = None;
+        if self.rival.is_some() || self.asking.has_content || self.asking.finish.is_some() {
             return;
         }
-        let here = self.chain[self.at].name.as_str();
-        let before: Vec<String> =
-            self.failures.iter().map(|(link, error)| format!("{}: {error}", link.name.as_str())).collect();
-        self.tell(
-            now,
-            News::Notice(format!("{here} answers instead of the first choice ({})", before.join("; ")).into()),
-        );
+        let Some(link) = self.pick(now) else { return };
+        let slot = self.asking.slot.other();
+        self.rival = Some(Box::new(Asking::begin(slot, link, now)));
+        self.steps.push_back(Step::Ask { slot, link });
     }
+
+    /// Lets the provider be, to ask it again at `at`.
+    fn wait(&mut self, now: Instant, at: Instant, error: &ProviderError) {
+        let link = &self.plan.chain[self.asking.link];
+        let (provider, wait_ms, by_s) = (link.name.as_str(), whole_ms(at - now), link.first_token.as_secs());
+        let failure = tracing::field::debug(error.failure);
+        tracing::debug!(provider, failure, status = error.status, wait_ms, "a provider is asked again");
+        self.count(self.asking.used(End::Failed));
+        self.steps.push_back(Step::HangUp { slot: self.asking.slot });
+        let is_long = at - self.asking.since >= WAIT_TOLD;
+        if is_long && !std::mem::replace(&mut self.said.waiting, true) {
+            let text = format!("{provider} cannot answer yet and is asked again until {by_s} s are over: {error}");
+            self.tell(now, News::Notice(text.into()));
+        }
+        self.asking.again(at);
+    }
+
+    // What becomes of those that were asked.
+
+    /// It has let its time pass: to be asked again, to say something, or to say goodbye.
+    fn overdue(&mut self, slot: Slot, now: Instant) {
+        let inter_token = self.plan.inter_token;
+        let Some(asking) = self.in_slot(slot) else { return };
+        if asking.finish.is_some() {
+            return self.handle_end(slot, now);
+        }
+        let (link, has_content, is_late) = (asking.link, asking.has_content, asking.again_at.take().is_none());
+        if !is_late {
+            asking.asked = true;
+            return self.steps.push_back(Step::Ask { slot, link });
+        }
+        let why = match has_content {
+            false => format!("no word after {} s (first_token_s)", self.plan.chain[link].first_token.as_secs()),
+            true => format!("went silent for {} s (providers.inter_token_s)", inter_token.as_secs()),
+        };
+        self.handle_failure(slot, now, timed_out(why));
+    }
+
+    /// One of two speaks first: it goes on alone.
+    fn lead(&mut self, slot: Slot) {
+        let Some(rival) = self.rival.take() else { return };
+        let mut loser = *rival;
+        if loser.slot == slot {
+            std::mem::swap(&mut loser, &mut self.asking);
+            let after_ms = self.plan.hedge_after.map_or(0, whole_ms);
+            let slower = format!("no word after {after_ms} ms, and another one was quicker (providers.hedge_after_ms)");
+            self.failures.note(loser.link, timed_out(slower), false);
+        }
+        self.steps.push_back(Step::HangUp { slot: loser.slot });
+        self.count(loser.used(End::Cancelled));
+    }
+
+    fn first_content(&mut self, slot: Slot, now: Instant) {
+        self.lead(slot);
+        if self.asking.slot != slot {
+            return;
+        }
+        self.asking.has_content = true;
+        self.hedge_at = None;
+        self.first_content_at.get_or_insert(now);
+        self.plan.health.answers(self.plan.chain[self.asking.link].name);
+        if let Some(notice) = self.failures.own_up(&self.plan.chain, self.asking.link) {
+            self.tell(now, News::Notice(notice.into()));
+        }
+        if !self.before.is_empty() {
+            self.tell(now, News::Message(self.before.len() as u32));
+        }
+    }
+
+    /// Takes the one that is asked out of its place.
+    fn set_down(&mut self, now: Instant) -> Asking {
+        let blank = Asking::new(self.asking.slot, self.asking.link, now);
+        std::mem::replace(&mut self.asking, blank)
+    }
+
+    /// It gave no answer, or not all of it, and will not be asked again.
+    fn give_up(&mut self, asking: &Asking, now: Instant, error: ProviderError) {
+        self.steps.push_back(Step::HangUp { slot: asking.slot });
+        self.count(asking.used(End::Failed));
+        self.note(asking.link, now, error, asking.has_content);
+    }
+
+    /// Remembers a failure: for the user, for other turns, for the log.
+    fn note(&mut self, link: usize, now: Instant, error: ProviderError, begun: bool) {
+        let Link { name, model, .. } = &self.plan.chain[link];
+        let (provider, failure, status) = (name.as_str(), tracing::field::debug(error.failure), error.status);
+        tracing::info!(provider, model, failure, status, begun, "a provider gave no whole answer");
+        self.plan.health.failed(*name, now, &error, begun);
+        self.failures.note(link, error, begun);
+    }
+
+    /// It broke off in the midst of its answer: the next one goes on, or what came is all there is.
+    fn break_off(&mut self, now: Instant, error: ProviderError) {
+        let mut broken = self.set_down(now);
+        let can_go_on = self.plan.goes_on && !broken.has_called;
+        self.give_up(&broken, now, error);
+        self.before.extend(broken.take_said(true));
+        if can_go_on { self.go_on(now) } else { self.fail(now) }
+    }
+
+    /// Ends the turn for what nobody else could do better.
+    fn stop(&mut self, slot: Slot, now: Instant, error: ProviderError) {
+        if self.asking.slot != slot {
+            return self.handle_failure(slot, now, error);
+        }
+        self.note(self.asking.link, now, error, self.asking.has_content);
+        self.fail(now);
+    }
+
+    // How it ends.
 
     fn fail(&mut self, now: Instant) {
-        // The owner chose the first provider: its failure is the one to mend. Once content has come, the one that broke
-        // off is what the user saw fail.
-        let shown = if self.first_content_at.is_some() { self.failures.len() - 1 } else { 0 };
-        let (link, error) = &self.failures[shown];
-        let mut body = error.to_body(link.name.as_str());
-        for (link, error) in self.failures.iter().skip(shown + 1) {
-            body.message.push_str(&format!("; then {}: {error}", link.name.as_str()));
-        }
-        let at = self.chain.iter().position(|one| one == link).unwrap_or(self.at);
-        let failed = self.failed(now, body, at);
-        self.finish_with(failed, true);
+        let (body, link) = self.failures.body(&self.plan.chain);
+        let failed = self.failed(now, body, link);
+        self.finish_with(failed, End::Failed);
     }
 
-    fn failed(&self, now: Instant, error: ErrorBody, at: usize) -> News {
-        let link = &self.chain[at];
+    fn failed(&self, now: Instant, error: ErrorBody, link: usize) -> News {
+        let link = &self.plan.chain[link];
         News::Failed(Box::new(TurnFailure {
             error,
             provider: Some(link.name.as_str().into()),
@@ -274,15 +514,38 @@ impl Turn {
         }))
     }
 
-    fn finish_with(&mut self, news: News, partial: bool) {
+    fn finish_with(&mut self, news: News, end: End) {
         self.ended = true;
         self.ending = Some(news);
-        self.steps.push_back(Step::HangUp);
-        self.steps.push_back(Step::Save { answer: std::mem::take(&mut self.answer), partial });
+        self.steps.push_back(Step::HangUp { slot: self.asking.slot });
+        self.count(self.asking.used(end));
+        if let Some(rival) = self.rival.take() {
+            self.steps.push_back(Step::HangUp { slot: rival.slot });
+            self.count(rival.used(End::Cancelled));
+        }
+        self.before.extend(self.asking.take_said(end != End::Whole));
+        self.steps.push_back(Step::Save(std::mem::take(&mut self.before)));
+    }
+
+    // Small things.
+
+    fn in_slot(&mut self, slot: Slot) -> Option<&mut Asking> {
+        if self.asking.slot == slot {
+            return Some(&mut self.asking);
+        }
+        self.rival.as_deref_mut().filter(|rival| rival.slot == slot)
+    }
+
+    fn due(&self, asking: &Asking) -> Instant {
+        asking.due(self.plan.chain[asking.link].first_token, self.plan.inter_token)
     }
 
     fn first_token_ms(&self) -> Option<u64> {
         self.first_content_at.map(|at| whole_ms(at - self.asked_at))
+    }
+
+    fn count(&mut self, used: Option<Used>) {
+        self.steps.extend(used.map(|used| Step::Count(Box::new(used))));
     }
 
     fn tell(&mut self, received_at: Instant, news: News) {
@@ -295,215 +558,5 @@ fn timed_out(message: String) -> ProviderError {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's time")]
-mod tests {
-    use super::*;
-    use crate::common::config::ProviderName;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// A turn with a clock of its own and everything that it said to do.
-    struct Played {
-        turn: Turn,
-        now: Instant,
-        steps: Vec<Step>,
-    }
-
-    impl Played {
-        fn new(names: &[ProviderName]) -> Played {
-            let now = Instant::now();
-            let link = |name: &ProviderName| Link { name: *name, model: "m".into(), first_token: 10 * SECOND };
-            let turn = Turn::begin(names.iter().map(link).collect(), "c-1", 5 * SECOND, 60 * SECOND, now, now);
-            let mut played = Played { turn, now, steps: Vec::new() };
-            played.drain();
-            played
-        }
-
-        fn drain(&mut self) {
-            while let Some(step) = self.turn.poll_step() {
-                let save = matches!(step, Step::Save { .. });
-                self.steps.push(step);
-                if save {
-                    self.turn.handle_saved(self.now, None);
-                }
-            }
-        }
-
-        fn hear(&mut self, event: Event) {
-            self.turn.handle_arrival(Arrival { received_at: self.now, event });
-            self.drain();
-        }
-
-        fn fail(&mut self, failure: Failure) {
-            self.turn.handle_failure(self.now, ProviderError::new(failure, "no"));
-            self.drain();
-        }
-
-        fn wait(&mut self, time: Duration) {
-            self.now += time;
-            self.turn.handle_timeout(self.now);
-            self.drain();
-        }
-
-        fn asked(&self) -> Vec<usize> {
-            self.steps.iter().filter_map(|step| if let Step::Ask(at) = step { Some(*at) } else { None }).collect()
-        }
-
-        fn news(&self) -> Vec<&News> {
-            self.steps
-                .iter()
-                .filter_map(|step| if let Step::Tell(event) = step { Some(&event.news) } else { None })
-                .collect()
-        }
-
-        fn error(&self) -> &ErrorBody {
-            let ends: Vec<_> =
-                self.news().into_iter().filter(|news| matches!(news, News::Done(_) | News::Failed(_))).collect();
-            assert_eq!(self.steps.last(), Some(&Step::End));
-            match ends[..] {
-                [News::Failed(failure)] => &failure.error,
-                _ => panic!("one failure was expected: {ends:?}"),
-            }
-        }
-    }
-
-    const OPENAI: ProviderName = ProviderName::Openai;
-    const LOCAL: ProviderName = ProviderName::Local;
-
-    #[test]
-    fn a_whole_answer_is_told_kept_and_done_in_this_order() {
-        let mut played = Played::new(&[OPENAI]);
-        played.hear(Event::Started { model: Some("m-2026".into()) });
-        played.now += SECOND;
-        played.hear(Event::Text("Hel".into()));
-        played.hear(Event::Text("lo".into()));
-        played.hear(Event::Finish(FinishReason::Stop));
-        played.turn.handle_end(played.now + SECOND);
-        played.drain();
-        let end = played.steps.len();
-        assert_eq!(played.steps[end - 4], Step::HangUp);
-        assert_eq!(played.steps[end - 3], Step::Save { answer: "Hello".into(), partial: false });
-        let Step::Tell(TurnEvent { news: News::Done(done), .. }) = &played.steps[end - 2] else {
-            panic!("{:?}", played.steps)
-        };
-        assert_eq!((&*done.model, done.first_token_ms, done.total_ms), ("m-2026", Some(1000), 2000));
-        assert_eq!(played.steps[end - 1], Step::End);
-    }
-
-    #[test]
-    fn the_next_one_is_asked_while_there_was_no_content() {
-        let mut played = Played::new(&[OPENAI, LOCAL]);
-        played.hear(Event::Started { model: Some("gpt".into()) });
-        played.hear(Event::Usage(Box::default()));
-        played.fail(Failure::CutOff);
-        assert_eq!(played.asked(), [0, 1]);
-        played.hear(Event::Text("hi".into()));
-        played.turn.handle_end(played.now);
-        played.drain();
-        let news = played.news();
-        assert!(matches!(news[0], News::Notice(text) if text.starts_with("local answers instead")), "{news:?}");
-        assert!(
-            matches!(news.last(), Some(News::Done(done)) if &*done.provider == "local" && &*done.model == "m" && done.usage.is_none())
-        );
-    }
-
-    #[test]
-    fn after_content_nobody_else_is_asked_and_the_part_is_kept() {
-        for event in [Event::Text("par".into()), Event::Reasoning("hm".into()), Event::ToolCall(Box::default())] {
-            let mut played = Played::new(&[OPENAI, LOCAL]);
-            let kept = if matches!(event, Event::Text(_)) { "par" } else { "" };
-            played.hear(event);
-            played.fail(Failure::CutOff);
-            assert_eq!(played.asked(), [0]);
-            assert!(played.steps.contains(&Step::Save { answer: kept.into(), partial: true }));
-            assert_eq!((played.error().code, played.error().retryable), (ErrorCode::ProviderError, true));
-        }
-    }
-
-    #[test]
-    fn when_all_fail_the_first_choice_is_the_one_shown() {
-        let mut played = Played::new(&[OPENAI, LOCAL]);
-        played.fail(Failure::Auth);
-        played.fail(Failure::Unreachable);
-        assert_eq!(played.error().code, ErrorCode::ProviderAuth);
-        assert_eq!(played.error().message, "openai: no; then local: no");
-    }
-
-    #[test]
-    fn silence_before_the_first_token_moves_on_and_after_it_ends_the_turn() {
-        let mut played = Played::new(&[OPENAI, LOCAL]);
-        played.wait(9 * SECOND);
-        played.hear(Event::Started { model: None });
-        played.wait(SECOND);
-        assert_eq!(played.asked(), [0, 1], "a sign of life is no token");
-        played.hear(Event::Text("a".into()));
-        played.wait(4 * SECOND);
-        played.hear(Event::Text("b".into()));
-        played.wait(5 * SECOND);
-        assert_eq!(played.error().code, ErrorCode::Timeout);
-    }
-
-    #[test]
-    fn the_total_deadline_ends_a_stream_that_never_stops() {
-        let mut played = Played::new(&[OPENAI, LOCAL]);
-        for _ in 0..59 {
-            played.hear(Event::Text("x".into()));
-            played.wait(SECOND);
-        }
-        assert!(played.turn.poll_timeout().is_some());
-        played.hear(Event::Text("x".into()));
-        played.wait(SECOND);
-        assert_eq!(played.error().code, ErrorCode::Timeout);
-        assert!(played.error().message.contains("60 s"), "{}", played.error().message);
-    }
-
-    #[test]
-    fn a_finished_answer_without_a_goodbye_is_whole() {
-        let mut played = Played::new(&[OPENAI]);
-        played.hear(Event::Text("a".into()));
-        played.hear(Event::Finish(FinishReason::Stop));
-        played.wait(4 * SECOND);
-        played.hear(Event::Usage(Box::default()));
-        played.wait(4 * SECOND);
-        assert!(!played.steps.contains(&Step::End));
-        played.wait(SECOND);
-        assert!(matches!(played.news().last(), Some(News::Done(done)) if done.usage.is_some()));
-    }
-
-    #[test]
-    fn a_slow_client_is_not_held_against_the_provider() {
-        let mut played = Played::new(&[OPENAI]);
-        played.hear(Event::Text("a".into()));
-        played.now += 20 * SECOND;
-        played.turn.handle_taken(played.now);
-        played.wait(4 * SECOND);
-        assert_eq!(played.turn.poll_timeout(), Some(played.now + SECOND));
-    }
-
-    #[test]
-    fn a_cancelled_turn_hangs_up_at_once_and_nothing_comes_after() {
-        let mut played = Played::new(&[OPENAI, LOCAL]);
-        played.hear(Event::Text("par".into()));
-        played.turn.handle_cancel(played.now);
-        assert_eq!(played.turn.poll_step(), Some(Step::HangUp));
-        played.drain();
-        assert_eq!(played.error().code, ErrorCode::Cancelled);
-        let before = played.steps.len();
-        played.hear(Event::Text("late".into()));
-        played.fail(Failure::CutOff);
-        played.wait(600 * SECOND);
-        played.turn.handle_cancel(played.now);
-        played.drain();
-        assert_eq!(played.steps.len(), before);
-    }
-
-    #[test]
-    fn an_answer_without_end_is_stopped() {
-        let mut played = Played::new(&[OPENAI]);
-        let piece: Box<str> = "x".repeat(1024 * 1024).into();
-        for _ in 0..=16 {
-            played.hear(Event::Text(piece.clone()));
-        }
-        assert_eq!(played.error().code, ErrorCode::ProviderError);
-    }
-}
+#[path = "turn_tests.rs"]
+mod tests;
