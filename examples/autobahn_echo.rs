@@ -11,7 +11,7 @@ use hearth::gateway::listen::{Caller, Listener, raise_open_files};
 use hearth::gateway::respond::Response;
 use hearth::gateway::session::handshake;
 use hearth::gateway::session::socket::{Incoming, Socket};
-use hearth::gateway::session::state::Transmit;
+use hearth::gateway::session::transmit::Transmit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 

@@ -1,15 +1,19 @@
-//! `/ws/chat`: the WebSocket session. `wire` is its words, `state` its rules (sans-IO), `ws` the driver, `socket` the
-//! WebSocket itself. Knows no provider: questions go to the router.
+//! `/ws/chat`: the WebSocket session. `wire` is its words, `state` its rules (sans-IO), `outbox` what waits for the
+//! socket, `media` the form of pictures and sound, `ws` the driver, `socket` the WebSocket itself. Knows no provider: questions go to the router.
 
+pub mod attachments;
 pub mod close;
 mod delay;
 pub mod handshake;
+pub mod media;
+mod outbox;
 mod registry;
 mod replay;
 mod report;
 mod requests;
 pub mod socket;
 pub mod state;
+pub mod transmit;
 pub mod wire;
 mod ws;
 

@@ -3,7 +3,7 @@
 use crate::common::error::ErrorCode;
 use crate::common::events::{TurnFailure, TurnSummary};
 use crate::gateway::session::delay::Delays;
-use crate::gateway::session::requests::Running;
+use crate::gateway::session::requests::{Kind, Running};
 use crate::router::TurnKey;
 
 /// See the module.
@@ -11,6 +11,7 @@ use crate::router::TurnKey;
 pub struct Report {
     pub key: TurnKey,
     request_id: Box<str>,
+    kind: Kind,
     /// What the client calls itself.
     client: Option<Box<str>>,
     provider: Option<Box<str>>,
@@ -20,6 +21,8 @@ pub struct Report {
     /// `None`: the answer was whole.
     error: Option<ErrorCode>,
     chunks: u64,
+    /// Of pictures and sound.
+    media_bytes: Option<u64>,
     pub delays: Box<Delays>,
 }
 
@@ -56,7 +59,9 @@ impl Report {
 
     /// Adds what the session knows of the request.
     pub fn about(self, key: TurnKey, running: Running, client: Option<Box<str>>) -> Report {
-        Report { key, client, request_id: running.request_id, chunks: running.chunks, delays: running.delays, ..self }
+        let Running { request_id, kind, chunks, media, delays, .. } = running;
+        let media_bytes = media.map(|media| media.bytes);
+        Report { key, client, request_id, kind, chunks, media_bytes, delays, ..self }
     }
 
     /// Writes the line.
@@ -64,11 +69,13 @@ impl Report {
         let outcome = self.error.map_or_else(|| "complete".to_owned(), |code| code.to_string());
         tracing::info!(
             request_id = &*self.request_id,
+            action = self.kind.action(),
             client = self.client.as_deref(),
             provider = self.provider.as_deref(),
             model = self.model.as_deref(),
             first_token_ms = self.first_token_ms,
             chunks = self.chunks,
+            media_bytes = self.media_bytes,
             forward_p50_us = self.delays.quantile_us(0.5),
             forward_p99_us = self.delays.quantile_us(0.99),
             total_ms = self.total_ms,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::common::error::ErrorBody;
 use crate::gateway::session::delay::Delays;
-use crate::router::TurnKey;
+use crate::router::{Ask, TurnKey};
 
 /// How long an ended request answers a repeat of itself.
 pub const FINISHED_TTL: Duration = Duration::from_secs(5 * 60);
@@ -28,11 +28,33 @@ const RUNNING_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Notices kept of one request.
 const NOTICES_MAX: usize = 16;
 
+/// What was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Chat,
+    Image,
+    Speak,
+}
+
+impl Kind {
+    /// The word of the wire.
+    pub fn action(self) -> &'static str {
+        match self {
+            Kind::Chat => "chat",
+            Kind::Image => "image",
+            Kind::Speak => "speak",
+        }
+    }
+}
+
 /// A request that runs.
 #[derive(Debug)]
 pub struct Running {
     pub request_id: Box<str>,
-    pub conversation_id: Box<str>,
+    pub kind: Kind,
+    /// Chats have one.
+    pub conversation_id: Option<Box<str>>,
     fingerprint: u64,
     pub asked_at: Instant,
     /// Chunks sent, and so the next one's index.
@@ -41,7 +63,41 @@ pub struct Running {
     notices: Vec<Value>,
     /// The client has stopped it: what still comes is not for its eyes.
     pub cancelled: bool,
+    /// Which message of the answer is coming: more than 0 where another provider went on.
+    pub message: u32,
+    /// What is still to be fetched before it can begin. Rare, and so boxed, as what follows.
+    pub waiting: Option<Box<Ask>>,
+    pub media: Option<Box<MediaSent>>,
     pub delays: Box<Delays>,
+}
+
+/// What a request has sent beside its text.
+#[derive(Debug, Default)]
+pub struct MediaSent {
+    pub bytes: u64,
+    /// The number of the message whose picture may still be on its way.
+    pub open_picture: Option<u64>,
+    pub sound: Option<Sound>,
+}
+
+impl MediaSent {
+    /// The numbers of the messages whose frames may still be on their way.
+    pub fn open(&self) -> impl Iterator<Item = u64> {
+        [self.open_picture, self.sound.and_then(|sound| sound.announced)].into_iter().flatten()
+    }
+}
+
+/// The speech of a request: one stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Sound {
+    pub stream_id: u32,
+    /// Of the next frame.
+    pub index: u32,
+    /// The sentence that was announced last, and the number of that message.
+    pub sentence: u32,
+    pub announced: Option<u64>,
+    /// The client has been told of the stream.
+    pub is_named: bool,
 }
 
 /// The text of an answer as far as it is kept.
@@ -81,7 +137,7 @@ pub enum End {
 #[derive(Debug)]
 pub struct Finished {
     pub request_id: Box<str>,
-    pub conversation_id: Box<str>,
+    pub conversation_id: Option<Box<str>>,
     fingerprint: u64,
     ended_at: Instant,
     pub text: KeptText,
@@ -139,18 +195,29 @@ impl Requests {
         self.key_of(request_id).is_some() || self.finished.iter().any(|one| &*one.request_id == request_id)
     }
 
-    pub fn begin(&mut self, now: Instant, request_id: &str, conversation_id: &str, fingerprint: u64) -> TurnKey {
+    pub fn begin(
+        &mut self,
+        now: Instant,
+        request_id: &str,
+        kind: Kind,
+        conversation_id: Option<Box<str>>,
+        fingerprint: u64,
+    ) -> TurnKey {
         let key = self.next_key;
         self.next_key = key.wrapping_add(1);
         let running = Running {
             request_id: request_id.into(),
-            conversation_id: conversation_id.into(),
+            kind,
+            conversation_id,
             fingerprint,
             asked_at: now,
             chunks: 0,
             text: KeptText::default(),
             notices: Vec::new(),
             cancelled: false,
+            message: 0,
+            waiting: None,
+            media: None,
             delays: Box::default(),
         };
         self.running.insert(key, running);
@@ -273,7 +340,7 @@ mod tests {
     fn an_ended_request_is_known_for_its_time() {
         let now = Instant::now();
         let mut requests = Requests::default();
-        let key = requests.begin(now, "a", "c", 1);
+        let key = requests.begin(now, "a", Kind::Chat, None, 1);
         assert!(matches!(requests.look_up(now, "a", 1), Known::Runs(_)));
         assert!(matches!(requests.look_up(now, "a", 2), Known::Reused));
         requests.finish(now, key, &End::Complete(Map::new()), true).expect("it ran");
@@ -287,7 +354,7 @@ mod tests {
         let now = Instant::now();
         let mut requests = Requests::default();
         for at in 0..2000 {
-            let key = requests.begin(now, &at.to_string(), "c", 1);
+            let key = requests.begin(now, &at.to_string(), Kind::Chat, None, 1);
             requests.keep_text(key, &"x".repeat(100_000));
             requests.keep_text(key, &"x".repeat(TEXT_BYTES_MAX));
             assert!(requests.get_mut(key).expect("it runs").text.cut);
@@ -305,7 +372,7 @@ mod tests {
     fn texts_of_running_requests_are_bounded_together() {
         let now = Instant::now();
         let mut requests = Requests::default();
-        let keys: Vec<_> = (0..100).map(|at| requests.begin(now, &at.to_string(), "c", 1)).collect();
+        let keys: Vec<_> = (0..100).map(|at| requests.begin(now, &at.to_string(), Kind::Chat, None, 1)).collect();
         for key in &keys {
             requests.keep_text(*key, &"x".repeat(100_000));
         }
@@ -313,7 +380,7 @@ mod tests {
         assert_eq!((kept(&requests), requests.running_text_bytes), (1_000_000, 1_000_000));
         assert_eq!(requests.running().filter(|one| one.text.cut).count(), 90);
         requests.finish(now, keys[0], &End::Complete(Map::new()), false).expect("it ran");
-        let key = requests.begin(now, "new", "c", 1);
+        let key = requests.begin(now, "new", Kind::Chat, None, 1);
         requests.keep_text(key, &"x".repeat(100_000));
         assert_eq!((kept(&requests), requests.running_text_bytes), (1_000_000, 1_000_000));
         assert_eq!(requests.abandon().count(), 100);

@@ -13,12 +13,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::gateway::session::close::{self, Close};
-use crate::gateway::session::state::Transmit;
+use crate::gateway::session::transmit::Transmit;
 
 /// What an idle socket holds for reading, bytes; cleared at each look at the socket, so that less is quicker, too. A longer
 /// message makes room for itself while it is there, and is read in pieces of this size.
@@ -120,6 +121,10 @@ impl Socket {
     pub fn start_send(&mut self, transmit: Transmit) -> io::Result<()> {
         let message = match transmit {
             Transmit::Text(text) => Message::Text(text),
+            Transmit::Fragment { text, is_first, is_last } => {
+                let opcode = OpCode::Data(if is_first { Data::Text } else { Data::Continue });
+                Message::Frame(Frame::message(Bytes::from(text), opcode, is_last))
+            }
             Transmit::Binary(bytes) => Message::Binary(bytes),
             Transmit::Ping => Message::Ping(Bytes::new()),
             Transmit::Close(Close { code, reason }) => {

@@ -2,27 +2,31 @@
 //! Holds no socket, no timer and no task; `ws` drives it. A v2 session outlives its socket.
 
 mod actions;
+mod asks;
+mod frames;
+mod media;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::events::{News, TurnEvent};
 use crate::common::limits::RESUME_TTL;
 use crate::common::rate::TokenBucket;
 use crate::common::time::UnixMillis;
+use crate::gateway::session::attachments::Named;
 use crate::gateway::session::close::{self, Close};
-use crate::gateway::session::replay::Replay;
+use crate::gateway::session::outbox::{Held, Outbox, Stamp};
+use crate::gateway::session::replay::{Kept, Missed, Replay};
 use crate::gateway::session::report::Report;
 use crate::gateway::session::requests::Requests;
-use crate::gateway::session::wire::{self, Chunk, ChunkType, ServerFrame, Status};
-use crate::router::{Ask, TurnKey};
+use crate::gateway::session::transmit::Transmit;
+use crate::gateway::session::wire::{self, ChunkType};
+use crate::router::{Job, TurnKey};
 
 /// A socket that was silent for so long is asked whether it lives.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -33,11 +37,8 @@ const DEAD_AFTER: Duration = Duration::from_secs(75);
 /// A client that takes not one byte for so long is too slow.
 const BLOCKED_MAX: Duration = Duration::from_secs(10);
 
-/// Messages waiting for a client that reads slowly, bytes.
+/// Messages waiting for a client that reads slowly, bytes. Pictures and sound are not among them.
 const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// With so much waiting, no news of turns are taken: the providers wait with us, and no text is dropped.
-const OUT_BYTES_ENOUGH: usize = 64 * 1024;
 
 /// Messages that may come at once, and how fast the right to more comes back.
 const MESSAGES_BURST: u32 = 1024;
@@ -53,25 +54,19 @@ const REPORTS_MAX: usize = 256;
 const DRAIN_FOR: Duration = Duration::from_secs(5);
 
 /// Actions of the protocol that belong to parts which this hub does not have yet.
-const NOT_YET: [&str; 7] = ["auth", "image", "speak", "tool", "subscribe", "unsubscribe", "confirm"];
-
-/// What a session is to put on its socket.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Transmit {
-    Text(Utf8Bytes),
-    Binary(Bytes),
-    /// RFC 6455 §5.5.2; any answer shows that the client lives.
-    Ping,
-    /// The last of it.
-    Close(Close),
-}
+const NOT_YET: [&str; 5] = ["auth", "tool", "subscribe", "unsubscribe", "confirm"];
 
 /// What a session needs done.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     Start {
         key: TurnKey,
-        ask: Ask,
+        job: Job,
+    },
+    /// Get these from the store and call [`Session::handle_fetched`]. Its request may be gone by then.
+    Fetch {
+        key: TurnKey,
+        named: Vec<Named>,
     },
     Cancel {
         key: TurnKey,
@@ -100,14 +95,16 @@ pub struct Session {
     session_id: Option<Box<str>>,
     resumable: bool,
     reasoning: bool,
+    binary: bool,
     seq: u64,
+    /// Streams of binary frames so far.
+    streams: u32,
     replay: Replay,
     /// The conversation of chats that name none.
     conversation_id: Option<Box<str>>,
     requests: Requests,
     unnamed: u32,
-    out: VecDeque<(Transmit, Option<Stamp>)>,
-    out_bytes: usize,
+    out: Outbox,
     /// Chunks that are with the socket and not known to be sent.
     in_flight: Vec<Stamp>,
     ended: VecDeque<Report>,
@@ -125,13 +122,6 @@ pub struct Session {
     detached_at: Instant,
 }
 
-/// Which chunk it is that is on its way, and since when.
-#[derive(Debug, Clone, Copy)]
-struct Stamp {
-    key: TurnKey,
-    received_at: Instant,
-}
-
 impl Session {
     /// A session whose socket has just been opened. `v2`: the client asked for it with the subprotocol.
     pub fn new(now: Instant, fresh_id: fn(char) -> String, v2: bool) -> Session {
@@ -142,13 +132,14 @@ impl Session {
             session_id: None,
             resumable: false,
             reasoning: false,
+            binary: false,
             seq: 0,
+            streams: 0,
             replay: Replay::default(),
             conversation_id: None,
             requests: Requests::default(),
             unnamed: 0,
-            out: VecDeque::new(),
-            out_bytes: 0,
+            out: Outbox::default(),
             in_flight: Vec::new(),
             ended: VecDeque::new(),
             actions: VecDeque::new(),
@@ -169,7 +160,9 @@ impl Session {
             "protocol": wire::VERSIONS,
         }));
         if v2 {
-            metadata.append(&mut session.become_v2(None));
+            // Nobody has said yet that the client takes binary frames.
+            let features = wire::FEATURES.into_iter().filter(|feature| *feature != wire::BINARY);
+            metadata.append(&mut session.become_v2(Some(&features.map(Into::into).collect::<Vec<_>>())));
             metadata.insert("protocol".into(), json!(wire::VERSIONS));
         }
         session.complete(Some("welcome"), &metadata);
@@ -180,11 +173,10 @@ impl Session {
 
     /// The next message for the socket. Once it has been handed over, call [`Session::handle_flushed`].
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let (transmit, stamp) = self.out.pop_front()?;
-        if let Transmit::Text(text) = &transmit {
-            self.out_bytes -= text.len();
-        }
+        let (transmit, stamp) = self.out.next()?;
         self.in_flight.extend(stamp);
+        let released = self.out.take_released();
+        self.release(released);
         Some(transmit)
     }
 
@@ -214,7 +206,7 @@ impl Session {
 
     /// Whether news of turns may be brought in. False holds the providers back.
     pub fn wants_news(&self) -> bool {
-        !self.closing && self.out_bytes < OUT_BYTES_ENOUGH
+        !self.closing && self.out.wants_news()
     }
 
     /// A close frame has been queued; nothing comes after it. The socket is to be given what is queued, ready or not, and
@@ -247,8 +239,10 @@ impl Session {
         let id = frame.request_id.as_deref();
         let done = match &*frame.action {
             "chat" => self.chat(now, &frame),
+            "image" => self.image(now, &frame),
+            "speak" => self.speak(now, &frame),
             "hello" => wire::payload(&frame).map(|hello| self.hello(id, &hello)),
-            "cancel" => self.cancel(&frame),
+            "cancel" => self.cancel(now, &frame),
             "resume" => wire::payload(&frame).map(|resume| self.resume(id, resume)),
             "ping" => self.ping(&frame, unix_ms),
             action => {
@@ -297,6 +291,10 @@ impl Session {
     /// The socket takes nothing more at the moment, and has taken `written` bytes since it was opened.
     pub fn handle_blocked(&mut self, now: Instant, written: u64) {
         if self.blocked_since.is_none() || written != self.written {
+            // Who takes a large picture bit by bit is there, though its pong waits behind all of it.
+            if self.blocked_since.is_some() {
+                self.heard_at = now;
+            }
             self.blocked_since = Some(now);
             self.written = written;
         }
@@ -304,6 +302,10 @@ impl Session {
 
     /// News of a running turn.
     pub fn handle_news(&mut self, now: Instant, key: TurnKey, event: TurnEvent) {
+        // Who has stopped a request waits for nothing more of it.
+        if self.out.must_wait(key, &event.news) && self.requests.is_wanted(key) {
+            return self.out.hold(now, key, event);
+        }
         let TurnEvent { received_at, news } = event;
         match news {
             News::Done(summary) => self.turn_done(now, key, *summary),
@@ -312,22 +314,33 @@ impl Session {
                 if self.version >= 2 && self.requests.is_wanted(key) {
                     self.requests.keep_text(key, &text);
                 }
-                self.chunk(key, received_at, ChunkType::Text, &text, &Map::new());
+                self.chunk(key, received_at, ChunkType::Text, Some(&text), &Map::new());
             }
             News::Reasoning(text) if self.reasoning => {
-                self.chunk(key, received_at, ChunkType::Reasoning, &text, &Map::new())
+                self.chunk(key, received_at, ChunkType::Reasoning, Some(&text), &Map::new())
             }
             News::ToolCall(delta) if self.version >= 2 => {
                 let metadata = map(json!({ "index": delta.index, "id": delta.id, "name": delta.name }));
-                self.chunk(key, received_at, ChunkType::ToolCall, &delta.arguments, &metadata);
+                self.chunk(key, received_at, ChunkType::ToolCall, Some(&delta.arguments), &metadata);
             }
             News::Notice(text) => {
                 self.requests.keep_notice(key, &text);
                 if self.version >= 2 {
-                    self.chunk(key, received_at, ChunkType::Notice, &text, &Map::new());
+                    self.chunk(key, received_at, ChunkType::Notice, Some(&text), &Map::new());
                 }
             }
-            News::Reasoning(_) | News::ToolCall(_) => {}
+            News::Image(piece) => self.picture(key, received_at, *piece),
+            News::Audio(piece) => self.sound(key, received_at, *piece),
+            News::Progress(progress) if self.version >= 2 => {
+                let metadata = wire::metadata(&wire::ProgressMetadata { progress });
+                self.chunk(key, received_at, ChunkType::Metadata, None, &metadata);
+            }
+            News::Message(number) => {
+                if let Some(running) = self.requests.get_mut(key) {
+                    running.message = number;
+                }
+            }
+            News::Reasoning(_) | News::ToolCall(_) | News::Progress(_) => {}
         }
     }
 
@@ -356,7 +369,7 @@ impl Session {
             self.close(close::TOO_SLOW);
         } else if !self.pinged && now >= self.heard_at + PING_AFTER {
             self.pinged = true;
-            self.out.push_back((Transmit::Ping, None));
+            self.out.push(Transmit::Ping, None);
         }
     }
 
@@ -374,14 +387,22 @@ impl Session {
 
     /// Another socket is there, whose client has everything up to `last_seq`.
     pub fn handle_attached(&mut self, now: Instant, request_id: Option<&str>, last_seq: u64) {
+        // Before the new socket is there: what waited for the old one is numbered and kept, and comes with all the rest.
+        self.attached = false;
         self.forget_socket(now);
         self.attached = true;
-        let missed: Option<Vec<Utf8Bytes>> = self.replay.after(last_seq).map(|missed| missed.cloned().collect());
-        if let Some(missed) = missed {
-            let count = missed.len();
-            for text in missed {
-                self.out_bytes += text.len();
-                self.out.push_back((Transmit::Text(text), None));
+        if let Some(Missed { pieces, messages }) = self.replay.after(last_seq) {
+            let count = messages.len();
+            pieces.into_iter().for_each(|(key, piece)| self.out.push_piece(key, piece));
+            for message in messages {
+                match message {
+                    Kept::Text(text) => self.out.push(Transmit::Text(text), None),
+                    Kept::Announced(one) => {
+                        self.out.push(Transmit::Text(one.text), None);
+                        one.pieces.into_iter().for_each(|piece| self.out.push_piece(one.key, piece));
+                    }
+                    Kept::Spelled(one) => self.out.push_spelled(one.0, one.1, None),
+                }
             }
             let ttl_s = RESUME_TTL.as_secs();
             let metadata = map(json!({ "session_id": self.session_id, "replayed": count, "resume_ttl_s": ttl_s }));
@@ -406,73 +427,14 @@ impl Session {
         self.error(request_id, ErrorBody::new(ErrorCode::NotFound, text));
     }
 
-    // How frames are made.
+    // What waits, and the socket.
 
-    fn processing(&mut self, id: &str, conversation_id: &str) {
-        if self.version < 2 {
-            return self.send(Some(id), Status::Processing, None, None, None);
-        }
-        let metadata = map(json!({ "conversation_id": conversation_id }));
-        let chunk = Chunk { kind: ChunkType::Metadata, data: None, index: None, metadata: &metadata };
-        self.send(Some(id), Status::Processing, Some(chunk), None, None);
-    }
-
-    fn chunk(
-        &mut self,
-        key: TurnKey,
-        received_at: Instant,
-        kind: ChunkType,
-        data: &str,
-        metadata: &Map<String, Value>,
-    ) {
-        let Some(running) = self.requests.get_mut(key).filter(|running| !running.cancelled) else { return };
-        let id = running.request_id.clone();
-        let index = (self.version >= 2).then_some(running.chunks);
-        running.chunks += 1;
-        let chunk = Chunk { kind, data: Some(data), index, metadata };
-        self.send(Some(&id), Status::Chunk, Some(chunk), None, Some(Stamp { key, received_at }));
-    }
-
-    fn complete(&mut self, id: Option<&str>, metadata: &Map<String, Value>) {
-        let index = (self.version >= 2).then_some(0);
-        let chunk = Chunk { kind: ChunkType::Metadata, data: None, index, metadata };
-        self.send(id, Status::Complete, Some(chunk), None, None);
-    }
-
-    fn error(&mut self, id: Option<&str>, error: ErrorBody) {
-        self.send(id, Status::Error, None, Some(&error), None);
-    }
-
-    fn send(
-        &mut self,
-        request_id: Option<&str>,
-        status: Status,
-        chunk: Option<Chunk<'_>>,
-        error: Option<&ErrorBody>,
-        stamp: Option<Stamp>,
-    ) {
-        if self.closing && !self.resumable {
-            return;
-        }
-        let seq = (self.version >= 2).then(|| {
-            self.seq += 1;
-            self.seq
-        });
-        let text: Utf8Bytes = wire::write(&ServerFrame { request_id, status, seq, chunk, error }).into();
-        if let (Some(seq), true) = (seq, self.resumable) {
-            self.replay.push(seq, text.clone());
-        }
-        if !self.attached || self.closing {
-            return;
-        }
-        self.out_bytes += text.len();
-        self.out.push_back((Transmit::Text(text), stamp));
-        if self.out_bytes > OUT_BYTES_MAX {
-            self.close(close::TOO_SLOW);
+    /// Brings in what had to wait.
+    fn release(&mut self, held: VecDeque<Held>) {
+        for (came_at, key, event) in held {
+            self.handle_news(came_at, key, event);
         }
     }
-
-    // The socket.
 
     /// Notes a sign of life; false when it is one too many.
     fn heard(&mut self, now: Instant) -> bool {
@@ -497,12 +459,11 @@ impl Session {
         if self.closing || !self.attached {
             return;
         }
-        if code == close::TOO_SLOW {
-            self.out.clear();
-            self.out_bytes = 0;
-        }
+        // Who is too slow takes nothing more, and a picture would keep everybody else waiting.
+        let held = if code == close::TOO_SLOW { self.out.clear() } else { self.out.drop_picture() };
         self.closing = true;
-        self.out.push_back((Transmit::Close(Close::of(code)), None));
+        self.out.push(Transmit::Close(Close::of(code)), None);
+        self.release(held);
     }
 
     fn close_if_drained(&mut self) {
@@ -512,14 +473,14 @@ impl Session {
     }
 
     fn forget_socket(&mut self, now: Instant) {
-        self.out.clear();
-        self.out_bytes = 0;
+        let held = self.out.clear();
         self.in_flight.clear();
         self.closing = false;
         self.blocked_since = None;
         self.pinged = false;
         self.heard_at = now;
         self.malformed_in_row = 0;
+        self.release(held);
     }
 }
 

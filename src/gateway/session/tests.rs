@@ -1,5 +1,7 @@
 //! The door as a client meets it: real sockets and raw frames outside, a provider on strings inside.
 
+mod media;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,8 @@ const PONG: u8 = 10;
 /// A hub whose only provider says what the test lets it say.
 struct House {
     open: Open,
-    asked: mpsc::UnboundedReceiver<mpsc::Sender<Event>>,
+    asked: mpsc::UnboundedReceiver<(ChatRequest, mpsc::Sender<Event>)>,
+    store: Store,
     _roster: watch::Sender<Arc<Roster>>,
     _stop: watch::Sender<bool>,
     _folder: tempfile::TempDir,
@@ -37,13 +40,13 @@ struct House {
 
 /// Hands a string to the test with each question. To drop the string ends the answer.
 struct Puppet {
-    asked: mpsc::UnboundedSender<mpsc::Sender<Event>>,
+    asked: mpsc::UnboundedSender<(ChatRequest, mpsc::Sender<Event>)>,
 }
 
 impl Provider for Puppet {
-    fn ask(&self, _request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
+    fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
         let (string, mut said) = mpsc::channel(1);
-        self.asked.send(string).expect("the test listens");
+        self.asked.send((request, string)).expect("the test listens");
         #[expect(clippy::disallowed_methods, reason = "stands in for a driver")]
         let answer = futures_util::stream::poll_fn(move |cx| {
             said.poll_recv(cx).map(|event| Some(Ok(Arrival { received_at: Instant::now(), event: event? })))
@@ -62,19 +65,25 @@ impl House {
         let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
         store.seed_profile(&config.model_profile).await.expect("an empty store");
         let puppet: Arc<dyn Provider> = Arc::new(Puppet { asked: tell_asked });
-        let (roster, roster_seen) = watch::channel(Arc::new(Roster::from([(ProviderName::Local, puppet)])));
+        let (roster, roster_seen) =
+            watch::channel(Arc::new(Roster { providers: [(ProviderName::Local, puppet)].into(), ..Roster::default() }));
         let (_, settings) = watch::channel(Arc::new(config.clone()));
         let (stop, stopping) = watch::channel(false);
         let mut context = context(settings.clone(), stopping);
-        context.sessions.router = Router::new(settings, roster_seen, store);
+        context.sessions.router = Router::new(settings, roster_seen, store.clone());
+        context.sessions.store = store.clone();
         let context = Arc::new(context);
         let answer = move |caller, request| crate::gateway::chat::get(context.clone(), caller, request);
         let open = open_with(config, PATIENT, answer);
-        House { open, asked, _roster: roster, _stop: stop, _folder: folder }
+        House { open, asked, store, _roster: roster, _stop: stop, _folder: folder }
     }
 
     /// The string of the next question.
     async fn asked(&mut self) -> mpsc::Sender<Event> {
+        self.question().await.1
+    }
+
+    async fn question(&mut self) -> (ChatRequest, mpsc::Sender<Event>) {
         timeout(HANG, self.asked.recv()).await.expect("a question within reason").expect("the puppet lives")
     }
 
@@ -159,13 +168,26 @@ impl Client {
     }
 }
 
+/// A whole message: what comes in fragments is put together.
 async fn read_frame(reader: &mut OwnedReadHalf) -> std::io::Result<Option<(u8, Vec<u8>)>> {
+    let Some((first, mut payload)) = read_fragment(reader).await? else { return Ok(None) };
+    let mut is_last = first & 0x80 > 0;
+    while !is_last {
+        let (first, more) = read_fragment(reader).await?.expect("a message has an end");
+        assert_eq!(first & 0x0f, 0, "nothing between fragments");
+        is_last = first & 0x80 > 0;
+        payload.extend(more);
+    }
+    Ok(Some((first & 0x0f, payload)))
+}
+
+async fn read_fragment(reader: &mut OwnedReadHalf) -> std::io::Result<Option<(u8, Vec<u8>)>> {
     let mut head = [0; 2];
     if reader.read(&mut head[..1]).await? == 0 {
         return Ok(None);
     }
     reader.read_exact(&mut head[1..]).await?;
-    assert_eq!(head[0] & 0xf0, 0x80, "whole, and no reserved bit");
+    assert_eq!(head[0] & 0x70, 0, "no reserved bit");
     let len = match head[1] {
         126 => u64::from(reader.read_u16().await?),
         127 => reader.read_u64().await?,
@@ -173,7 +195,7 @@ async fn read_frame(reader: &mut OwnedReadHalf) -> std::io::Result<Option<(u8, V
     };
     let mut payload = vec![0; len as usize];
     reader.read_exact(&mut payload).await?;
-    Ok(Some((head[0] & 0x0f, payload)))
+    Ok(Some((head[0], payload)))
 }
 
 /// A whole frame of a client's. Masked with zeros, which leave the payload as it is.

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::common::chat::Progress;
 use crate::common::error::ErrorBody;
 use crate::common::ids::REQUEST_ID_BYTES_MAX;
+use crate::common::speech::AudioFormat;
+use crate::gateway::session::media::{FIRST, FRAME_BYTES_MAX, HEADER_BYTES, Kind, LAST, VERSION};
 use crate::router::Mode;
 
 /// The versions that the hub speaks.
@@ -25,12 +28,18 @@ pub const PING_BYTES_MAX: usize = 1024;
 const SHOWN_BYTES_MAX: usize = 200;
 
 /// Features that the hub has; a `hello` picks among them.
-pub const FEATURES: [&str; 2] = ["resume", "reasoning"];
+pub const FEATURES: [&str; 3] = ["resume", "reasoning", BINARY];
+
+/// The feature that a client must have said `hello` for: one that cannot take binary frames must never get any.
+pub const BINARY: &str = "binary";
+
+/// Attachments of one chat.
+pub const ATTACHMENTS_MAX: usize = 8;
 
 /// What a client sends. Unknown fields are ignored.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct ClientFrame<'a> {
-    /// What is wanted: `hello`, `chat`, `cancel`, `resume`, `ping`.
+    /// What is wanted: `hello`, `chat`, `image`, `speak`, `cancel`, `resume`, `ping`.
     #[serde(borrow)]
     pub action: Cow<'a, str>,
     /// The client's own name for this request, 1 to 128 bytes; all answers carry it.
@@ -90,9 +99,101 @@ pub struct Chat {
     pub model: Option<String>,
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// Not taken yet: a chat with attachments gets `unsupported`.
+    /// Pictures and sound for the model to look at.
     #[serde(default)]
-    pub attachments: Vec<Value>,
+    #[schemars(length(max = 8))]
+    pub attachments: Vec<Attachment>,
+    /// Absent: the answer is not spoken.
+    #[serde(default)]
+    pub voice: Option<Voice>,
+}
+
+/// A picture or a sound: either `mime` and `data`, or `blob_id`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+pub struct Attachment {
+    /// `image/png`, `image/jpeg`, `image/webp`, `image/gif`, `audio/wav`, `audio/mpeg`.
+    #[serde(default)]
+    pub mime: Option<String>,
+    /// Base64 (RFC 4648 §4).
+    #[serde(default)]
+    pub data: Option<String>,
+    /// What `POST /api/v1/blobs` answered.
+    #[serde(default)]
+    pub blob_id: Option<String>,
+}
+
+/// How an answer is to be spoken.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+pub struct Voice {
+    #[serde(default)]
+    pub speak: bool,
+    /// See `speak`.
+    #[serde(default)]
+    pub voice: Option<String>,
+    #[serde(default)]
+    pub lang: Option<String>,
+    #[serde(default)]
+    pub format: Option<AudioFormat>,
+}
+
+/// `image`: pictures to be made.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct Image {
+    pub prompt: String,
+    /// `1024x1024`, `1536x1024`, `auto`, or an aspect ratio such as `16:9`.
+    #[serde(default)]
+    pub size: Option<String>,
+    /// How many; absent: 1.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 4))]
+    pub n: Option<u32>,
+    #[serde(default)]
+    pub quality: Option<Quality>,
+    /// Previews of each, where the provider has them; absent: none.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 3))]
+    pub partial_images: Option<u32>,
+    /// Ask this provider and nobody else.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// A model of the first provider asked.
+    #[serde(default)]
+    pub model: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    Low,
+    Medium,
+    High,
+    Auto,
+}
+
+impl Quality {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quality::Low => "low",
+            Quality::Medium => "medium",
+            Quality::High => "high",
+            Quality::Auto => "auto",
+        }
+    }
+}
+
+/// `speak`: words to be spoken.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct Speak {
+    pub text: String,
+    /// A voice's own name, or `espeak`, `openai`, `gemini`, `wyoming`, or such a word, a slash and a name.
+    #[serde(default)]
+    pub voice: Option<String>,
+    /// BCP 47, such as `de` or `zh-CN`.
+    #[serde(default)]
+    pub lang: Option<String>,
+    /// Absent: `pcm`.
+    #[serde(default)]
+    pub format: Option<AudioFormat>,
 }
 
 /// `cancel`: stop a running request.
@@ -148,7 +249,7 @@ pub enum Status {
 pub struct Chunk<'a> {
     #[serde(rename = "type")]
     pub kind: ChunkType,
-    /// Text of this piece; null with `metadata`.
+    /// Text of this piece; of a picture and of sound the base64, or null where binary frames hold it; null with `metadata`.
     pub data: Option<&'a str>,
     /// v2: counts the chunks of one request from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,9 +266,54 @@ pub enum ChunkType {
     Reasoning,
     /// A piece of a tool call: `data` is a piece of its arguments, `metadata` has `index`, `id`, `name`.
     ToolCall,
+    /// A picture, or a preview of one.
+    Image,
+    /// A sentence begins, or, without binary frames, a piece of one.
+    Audio,
     /// For the user's eyes, and no part of the answer.
     Notice,
     Metadata,
+}
+
+/// The metadata of an `image` chunk.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ImageMetadata<'a> {
+    pub mime: &'a str,
+    /// Which picture of the request, from 0. One of the same number before it is replaced.
+    pub image: u32,
+    /// A preview: another of the same number follows.
+    pub partial: bool,
+    pub bytes: usize,
+    /// The binary frames that hold it; absent where `data` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_id: Option<u32>,
+}
+
+/// The metadata of an `audio` chunk that begins a sentence. Others have `sentence` and `at_ms`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AudioMetadata<'a> {
+    pub mime: &'a str,
+    pub format: AudioFormat,
+    /// Hz.
+    pub sample_rate: u32,
+    pub channels: u8,
+    /// Which sentence of the request, from 0.
+    pub sentence: u32,
+    /// What is said in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<&'a str>,
+    /// Where in the request's speech it begins, milliseconds.
+    pub at_ms: u32,
+    /// The binary frames that hold it, the same for the whole request; absent where `data` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_id: Option<u32>,
+}
+
+/// The metadata of a `metadata` chunk that tells how far the answer is.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ProgressMetadata {
+    #[schemars(with = "Map<String, Value>")]
+    pub progress: Progress,
 }
 
 /// Why a client's text is no frame.
@@ -209,6 +355,14 @@ pub fn payload<'a, T: Deserialize<'a>>(frame: &ClientFrame<'a>) -> Result<T, Str
     serde_json::from_str(text).map_err(|error| format!("payload of {:?}: {}", frame.action, shown(&error.to_string())))
 }
 
+/// A type of metadata as a chunk carries it.
+pub fn metadata(of: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(of) {
+        Ok(Value::Object(map)) => map,
+        other => unreachable!("metadata is an object: {other:?}"),
+    }
+}
+
 /// As much of a client's words as a message shows.
 pub fn shown(words: &str) -> &str {
     &words[..words.floor_char_boundary(SHOWN_BYTES_MAX)]
@@ -235,12 +389,29 @@ pub fn schemas() -> Value {
             "actions": {
                 "hello": schema::<Hello>(),
                 "chat": schema::<Chat>(),
+                "image": schema::<Image>(),
+                "speak": schema::<Speak>(),
                 "cancel": schema::<Cancel>(),
                 "resume": schema::<Resume>(),
                 "ping": schema::<Ping>(),
             },
         },
-        "server": { "frame": schema::<ServerFrame<'static>>() },
+        "server": {
+            "frame": schema::<ServerFrame<'static>>(),
+            "metadata": {
+                "image": schema::<ImageMetadata<'static>>(),
+                "audio": schema::<AudioMetadata<'static>>(),
+                "progress": schema::<ProgressMetadata>(),
+            },
+            "binary": {
+                "description": "A header, little-endian, then the payload: version u8, kind u8, flags u8, 0 u8, stream_id u32, index u32, at_ms u32.",
+                "version": VERSION,
+                "header_bytes": HEADER_BYTES,
+                "frame_bytes_max": FRAME_BYTES_MAX,
+                "kinds": { "audio": Kind::AudioOut as u8, "image": Kind::Image as u8 },
+                "flags": { "first": FIRST, "last": LAST },
+            },
+        },
         "close_codes": super::close::TABLE.iter().map(|(code, why)| (code.to_string(), Value::from(*why))).collect::<Map<_, _>>(),
     })
 }

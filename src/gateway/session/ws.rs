@@ -11,22 +11,32 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Sleep, sleep_until};
 
+use crate::common::chat::Media;
+use crate::common::error::ErrorBody;
 use crate::common::events::TurnEvent;
 use crate::common::ids;
 use crate::common::limits::TURN_QUEUE_LEN;
 use crate::common::time::{UnixMillis, whole_ms};
 use crate::gateway::listen::{Guard, stopped};
+use crate::gateway::session::attachments::{self, Named};
 use crate::gateway::session::close::{self, Close};
 use crate::gateway::session::registry::{Handover, Registration, Registry};
 use crate::gateway::session::socket::{Incoming, Socket};
-use crate::gateway::session::state::{Action, Session, Transmit};
+use crate::gateway::session::state::{Action, Session};
+use crate::gateway::session::transmit::Transmit;
 use crate::router::{Router, TurnHandle, TurnKey};
+use crate::store::Store;
+
+/// Chats whose attachments have come and were not taken yet; others wait with theirs.
+const FETCHED_LEN: usize = 4;
 
 /// What a session needs of the house.
 #[derive(Clone)]
 pub struct Door {
     pub router: Router,
     pub registry: Registry,
+    /// Where blobs are.
+    pub store: Store,
     /// True when the hub is going down.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -101,12 +111,21 @@ struct News {
     receiver: mpsc::Receiver<(TurnKey, TurnEvent)>,
 }
 
+/// Attachments on their way from the store. Made with the first that is only named.
+struct Fetches {
+    sender: mpsc::Sender<Fetched>,
+    receiver: mpsc::Receiver<Fetched>,
+}
+
+type Fetched = (TurnKey, Result<Vec<Media>, ErrorBody>);
+
 struct Life {
     door: Door,
     session: Session,
     line: Option<Line>,
     turns: BTreeMap<TurnKey, TurnHandle>,
     news: Option<News>,
+    fetches: Option<Box<Fetches>>,
     resumable: Option<(Registration, mpsc::Receiver<Box<Handover>>)>,
     /// Held while there is no socket.
     place: Option<OwnedSemaphorePermit>,
@@ -122,6 +141,7 @@ impl Life {
             line: Some(Line::new(socket, guard)),
             turns: BTreeMap::new(),
             news: None,
+            fetches: None,
             resumable: None,
             place: None,
             timer: Box::pin(sleep_until(now.into())),
@@ -138,7 +158,7 @@ impl Life {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
-            let mut progress = self.take_news(cx);
+            let mut progress = self.take_news(cx) | self.take_fetched(cx);
             if let Some(outcome) = self.act() {
                 return Poll::Ready(outcome);
             }
@@ -179,6 +199,17 @@ impl Life {
                 self.turns.remove(&key);
             }
             self.session.handle_news(Instant::now(), key, event);
+            progress = true;
+        }
+        progress
+    }
+
+    fn take_fetched(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Some(fetches) = &mut self.fetches
+            && let Poll::Ready(Some((key, fetched))) = fetches.receiver.poll_recv(cx)
+        {
+            self.session.handle_fetched(Instant::now(), key, fetched);
             progress = true;
         }
         progress
@@ -257,13 +288,14 @@ impl Life {
     fn act(&mut self) -> Option<Outcome> {
         while let Some(action) = self.session.poll_action() {
             match action {
-                Action::Start { key, ask } => {
+                Action::Start { key, job } => {
                     let news = self.news.get_or_insert_with(|| {
                         let (sender, receiver) = mpsc::channel(TURN_QUEUE_LEN);
                         News { sender, receiver }
                     });
-                    self.turns.insert(key, self.door.router.start(ask, key, news.sender.clone()));
+                    self.turns.insert(key, self.door.router.start(job, key, news.sender.clone()));
                 }
+                Action::Fetch { key, named } => self.fetch(key, named),
                 Action::Cancel { key } => drop(self.turns.remove(&key)),
                 Action::Register { session_id } => self.resumable = Some(self.door.registry.register(session_id)),
                 Action::Unregister => self.resumable = None,
@@ -275,6 +307,20 @@ impl Life {
             }
         }
         None
+    }
+
+    /// Beside us: a slow disk holds nobody up but who asked for what is on it.
+    fn fetch(&mut self, key: TurnKey, named: Vec<Named>) {
+        let fetches = self.fetches.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(FETCHED_LEN);
+            Box::new(Fetches { sender, receiver })
+        });
+        let (sender, store) = (fetches.sender.clone(), self.door.store.clone());
+        tokio::spawn(async move {
+            let fetched = attachments::fetch(&store, named).await;
+            // A session that has ended needs nothing.
+            let _ = sender.send((key, fetched)).await;
+        });
     }
 
     /// Gives the socket to the session that its client wants back.

@@ -1,8 +1,10 @@
-// One answer in the chat log: its words as they stream in, its folded reasoning, its end, its small print.
+// One answer in the chat log: its words and pictures as they come, its folded reasoning, its end, its small print.
 // Knows no socket. Adds to the page and never draws a part again; what a model says is only ever text.
 
 import { explain } from './errors.js';
+import { shown } from './attachments.js';
 import { Markdown } from './markdown.js';
+import { Pictures } from './pictures.js';
 
 const SPOKEN_CHARS_MAX = 4000; // what a screen reader is given at the end of an answer
 const COPIED_MS = 1500;
@@ -11,6 +13,9 @@ export class Answer {
   #body;
   #thoughts;
   #dots;
+  #pictures = new Pictures((row) => this.element.insertBefore(row, this.#body.nextSibling));
+  #progress = null;
+  #message = 0; // which message of the answer comes: more than 0 where another provider went on
   #markdown;
   #parts = []; // the text as it came, for copying
   #thinkingSince = 0;
@@ -30,16 +35,26 @@ export class Answer {
     return this.#parts.join('');
   }
 
-  chunk({ type, data }) {
+  chunk({ type, data, metadata }) {
+    if (type === 'metadata' && metadata?.progress) this.#showProgress(metadata.progress);
+    const message = metadata?.message ?? 0;
+    if (message > this.#message) this.#goOn(message);
     if (typeof data !== 'string' || data === '') return;
     if (type === 'text') this.#addText(data);
     else if (type === 'reasoning') this.#addThought(data);
     else if (type === 'notice') this.#body.before(make('p', 'notice', data));
   }
 
+  /** A picture, or a preview of one. */
+  picture(picture) {
+    this.#contentComes();
+    this.#pictures.show(picture);
+  }
+
   /** All the text so far, in place of what is shown. */
   replace(text) {
     const old = this.#body;
+    for (const part of this.element.querySelectorAll('.text, .continued')) if (part !== old) part.remove();
     this.#clear();
     old.replaceWith(this.#body);
     if (text) this.#addText(text);
@@ -48,13 +63,13 @@ export class Answer {
   /** Shows how it ended. `retry` is called when the reader asks for another attempt. */
   end({ metadata, error }, { retry, announce }) {
     this.#markdown.end();
-    this.#dots.remove();
-    this.#endThoughts();
+    this.#contentComes();
+    if (Array.isArray(metadata?.blobs)) this.#pictures.keep(metadata.blobs);
     if (error && error.code !== 'cancelled') this.element.append(trouble(error, retry));
     announce(this.text.slice(0, SPOKEN_CHARS_MAX));
     const remarks = [];
     if (error?.code === 'cancelled') remarks.push('Stopped');
-    if (metadata && this.#parts.length === 0) remarks.push('The model gave an empty answer');
+    if (metadata && this.#parts.length === 0 && this.#pictures.size === 0) remarks.push('The model gave an empty answer');
     if (metadata?.finish_reason === 'length') remarks.push('Cut off at the length limit of the model');
     this.#smallPrint([...remarks, ...facts(metadata ?? {})]);
   }
@@ -66,12 +81,40 @@ export class Answer {
   }
 
   #addText(text) {
-    if (this.#parts.length === 0) {
-      this.#dots.remove();
-      this.#endThoughts();
-    }
+    if (this.#parts.length === 0) this.#contentComes();
     this.#parts.push(text);
     this.#markdown.write(text);
+  }
+
+  /** Nothing is waited for any more. */
+  #contentComes() {
+    this.#dots.remove();
+    this.#progress?.remove();
+    this.#progress = null;
+    this.#endThoughts();
+  }
+
+  /** How far the model is with reading the question. */
+  #showProgress({ done, total }) {
+    if (!(total > 0) || this.#parts.length > 0) return;
+    if (!this.#progress) {
+      this.#progress = make('progress', 'reading');
+      this.#progress.setAttribute('aria-label', 'Reading');
+      this.#dots.before(this.#progress);
+    }
+    this.#progress.max = total;
+    this.#progress.value = Math.min(done, total);
+  }
+
+  /** The provider broke off, and what follows is the next one's. */
+  #goOn(message) {
+    this.#message = message;
+    this.#markdown.end();
+    if (this.#parts.length > 0) this.#parts.push('\n\n');
+    const [before, line] = [this.#body, make('p', 'continued', 'Continued by another provider')];
+    this.#body = make('div', 'text');
+    this.#markdown = new Markdown(this.#body);
+    before.after(line, this.#body);
   }
 
   #addThought(text) {
@@ -114,11 +157,16 @@ export class Answer {
   }
 }
 
-/** The question, as the reader typed it. */
-export function question(text) {
+/** The question, as the reader typed it, and what was sent along. */
+export function question(text, attached = []) {
   const element = make('article', 'question', text);
   element.setAttribute('aria-label', 'You');
   element.dir = 'auto';
+  if (attached.length > 0) {
+    const row = make('div', 'attached');
+    row.append(...attached.map(shown));
+    element.append(row);
+  }
   return element;
 }
 

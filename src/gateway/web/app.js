@@ -2,8 +2,11 @@
 // Wires the composer, the log and the connection. Speaks no protocol itself and keeps nothing after it is closed.
 
 import { Answer, question } from './answer.js';
+import { Attachments } from './attachments.js';
 import { explain } from './errors.js';
+import { release } from './pictures.js';
 import { HearthClient, randomId } from './protocol.js';
+import { Speech } from './speech.js';
 
 const TURNS_MAX = 200; // older turns leave the page; the hub keeps them
 const BOTTOM_PX = 48; // this close to the end counts as reading along
@@ -12,8 +15,15 @@ const TROUBLE_AFTER_MS = 1200; // a short reconnect is nobody's business
 const $ = (id) => document.getElementById(id);
 const [log, turns, welcome, latest] = [$('log'), $('turns'), $('welcome'), $('latest')];
 const [form, input, send, stop] = [$('composer'), $('message'), $('send'), $('stop')];
+const [attach, files, speaker, problem] = [$('attach'), $('files'), $('speaker'), $('problem')];
 const [link, linkText, banner, spoken] = [$('link'), $('link-text'), $('banner'), $('spoken')];
 
+const speech = new Speech();
+const attachments = new Attachments($('attachments'), (text) => {
+  problem.textContent = text;
+  problem.hidden = text === '';
+  showSendable();
+});
 let conversation = newConversationId();
 let running = null; // { id, answer } of the answer that streams
 
@@ -50,33 +60,45 @@ function showConnection({ name, error }) {
 
 // ---- a turn
 
-function ask(text) {
+function ask(text, { sent, shown } = { sent: [], shown: [] }) {
   welcome.hidden = true;
-  turns.append(question(text));
-  answerTo(text);
+  turns.append(question(text, shown));
+  answerTo(text, sent);
   following = true;
 }
 
-function answerTo(text) {
+function answerTo(text, attached) {
+  speech.stop(); // a new question is not talked over
+  if (speaks()) speech.unlock();
   const answer = new Answer();
   turns.append(answer.element);
-  while (turns.childElementCount > TURNS_MAX * 2) turns.firstElementChild.remove();
+  while (turns.childElementCount > TURNS_MAX * 2) forget(turns.firstElementChild);
   const retry = () => {
     if (running) return;
-    if (answer.element !== turns.lastElementChild) return ask(text); // the talk has gone on since
-    answer.element.remove();
+    if (answer.element !== turns.lastElementChild) return ask(text, { sent: attached, shown: [] }); // the talk has gone on since
+    forget(answer.element);
     following = true;
-    answerTo(text);
+    answerTo(text, attached);
   };
   const turn = { id: '', answer };
   running = turn;
   showRunning(true);
+  const payload = { text, conversation_id: conversation };
+  if (attached.length > 0) payload.attachments = attached;
+  if (speaks()) payload.voice = { speak: true };
   turn.id = client.chat(
-    { text, conversation_id: conversation },
+    payload,
     {
       onChunk(chunk) {
         answer.chunk(chunk);
         follow();
+      },
+      onPicture(picture) {
+        answer.picture(picture);
+        follow();
+      },
+      onSound(piece) {
+        if (running === turn && speaks()) speech.push(piece);
       },
       onSnapshot(soFar) {
         answer.replace(soFar);
@@ -104,7 +126,13 @@ function showRunning(is) {
   showSendable();
 }
 
+function forget(element) {
+  release(element);
+  element.remove();
+}
+
 function stopAnswer() {
+  speech.stop();
   if (!running) return;
   stop.disabled = true;
   client.cancel(running.id);
@@ -120,7 +148,7 @@ function newConversation() {
   running = null;
   showRunning(false);
   conversation = newConversationId();
-  turns.replaceChildren();
+  while (turns.firstElementChild) forget(turns.firstElementChild);
   spoken.textContent = '';
   welcome.hidden = false;
   greet();
@@ -178,7 +206,7 @@ latest.addEventListener('click', () => {
 const growsByItself = CSS.supports('field-sizing', 'content');
 
 function showSendable() {
-  send.disabled = input.value.trim() === '';
+  send.disabled = input.value.trim() === '' || attachments.busy;
   if (!growsByItself) {
     input.style.height = 'auto';
     input.style.height = `${input.scrollHeight}px`;
@@ -188,9 +216,10 @@ function showSendable() {
 form.addEventListener('submit', (event) => {
   event.preventDefault();
   const text = input.value;
-  if (running || text.trim() === '') return;
+  if (running || text.trim() === '' || attachments.busy) return;
   input.value = '';
-  ask(text);
+  problem.hidden = true;
+  ask(text, attachments.take());
 });
 
 input.addEventListener('input', showSendable);
@@ -201,6 +230,37 @@ input.addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || composing) return;
   event.preventDefault();
   form.requestSubmit();
+});
+
+// ---- what is sent along, and whether answers are spoken
+
+attach.addEventListener('click', () => files.click());
+files.addEventListener('change', () => {
+  attachments.add(files.files);
+  files.value = '';
+  input.focus();
+});
+
+input.addEventListener('paste', (event) => {
+  if (event.clipboardData.files.length === 0) return;
+  event.preventDefault();
+  attachments.add(event.clipboardData.files);
+});
+
+const carriesFiles = (event) => event.dataTransfer?.types.includes('Files');
+document.addEventListener('dragover', (event) => carriesFiles(event) && event.preventDefault());
+document.addEventListener('drop', (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault(); // or the browser would leave the page for the file
+  attachments.add(event.dataTransfer.files);
+  input.focus();
+});
+
+const speaks = () => speaker.getAttribute('aria-pressed') === 'true';
+speaker.addEventListener('click', () => {
+  speaker.setAttribute('aria-pressed', String(!speaks()));
+  if (speaks()) speech.unlock();
+  else speech.stop();
 });
 
 document.addEventListener('keydown', (event) => {
@@ -227,7 +287,10 @@ function greet() {
 }
 
 addEventListener('online', () => client.wake());
-addEventListener('pagehide', () => client.close());
+addEventListener('pagehide', () => {
+  speech.stop();
+  client.close();
+});
 addEventListener('pageshow', (event) => event.persisted && client.connect());
 document.addEventListener('visibilitychange', () => document.hidden || client.wake());
 

@@ -1,6 +1,8 @@
-// The hub's WebSocket protocol, version 2, for any page: connect, hello, chat, cancel, resume.
+// The hub's WebSocket protocol, version 2, for any page: connect, hello, chat, image, speak, cancel, resume.
 // Knows no DOM. A dropped connection is taken up again where it broke: no chunk is lost, none is given twice.
 // What the hub could not give back is never guessed: the request then ends with the error `interrupted`.
+
+import { Streams } from './streams.js';
 
 const SILENCE_MS = 10_000; // connecting, or taking a session up again, without a word from the hub
 const IDLE_MS = 25_000; // connected and quiet: time to ask whether the hub is still there
@@ -16,11 +18,12 @@ const CLOSE_FLOOD = 4429;
 /**
  * const client = new HearthClient(url, { name, features, onState });
  * client.connect();
- * const id = client.chat({ text }, { onStart, onChunk, onSnapshot, onEnd });
+ * const id = client.chat({ text }, { onStart, onChunk, onPicture, onSound, onSnapshot, onEnd });
  *
  * onState({ name, session, retry_ms, error }) has the names: connecting, ready, waiting, refused, closed.
  * onStart(metadata)   the hub has taken the request
  * onChunk(chunk)      { type, data, metadata, index }, each exactly once and in order
+ * onPicture, onSound  see streams.js; their chunks do not come as such
  * onSnapshot(text)    all the text so far, instead of chunks that the hub no longer holds
  * onEnd({ metadata }) or onEnd({ error }), exactly once
  */
@@ -33,6 +36,7 @@ export class HearthClient {
   #session = null;
   #lastSeq = 0;
   #messageBytes = MESSAGE_BYTES;
+  #streams = new Streams();
   #requests = new Map(); // request_id → what is known of a running request
   #cancels = new Set(); // stopped here while the hub was out of reach
   #doublings = 0;
@@ -48,6 +52,7 @@ export class HearthClient {
     if (this.#socket) return;
     this.#state('connecting');
     const socket = new WebSocket(this.#url);
+    socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     socket.onopen = () => this.#greet();
     socket.onmessage = (event) => this.#receive(event.data);
@@ -72,15 +77,20 @@ export class HearthClient {
 
   /** Asks. Without a connection the question waits for one. Returns the request_id. */
   chat(payload, handlers) {
+    return this.ask('chat', payload, handlers);
+  }
+
+  /** The same for any action that is answered in pieces: chat, image, speak. */
+  ask(action, payload, handlers) {
     const id = this.#ids();
-    const request = { payload, handlers, taken: false, index: 0, cancelling: false };
+    const request = { action, payload, handlers, taken: false, index: 0, cancelling: false };
     this.#requests.set(id, request);
-    const bytes = new TextEncoder().encode(JSON.stringify(frame('chat', payload, id))).length;
+    const bytes = new TextEncoder().encode(JSON.stringify(frame(action, payload, id))).length;
     if (bytes > this.#messageBytes) {
       const message = `This message has ${bytes} bytes; the hub takes ${this.#messageBytes}.`;
       queueMicrotask(() => this.#finish(id, { error: { code: 'too_large', message, retryable: false } }));
     } else if (this.#ready) {
-      this.#send('chat', payload, id);
+      this.#send(action, payload, id);
     }
     return id;
   }
@@ -89,6 +99,7 @@ export class HearthClient {
     const request = this.#requests.get(id);
     if (!request || request.cancelling) return;
     request.cancelling = true;
+    this.#streams.close(id);
     if (this.#ready) {
       this.#send('cancel', { target: id });
       setTimeout(() => this.#finish(id, cancelled(), request), CANCEL_MS);
@@ -108,7 +119,7 @@ export class HearthClient {
       this.#greeting = this.#send('hello', {
         protocol: [2],
         client: { name: this.#options.name ?? 'page', lang: navigator.language, tz: timeZone() },
-        features: this.#options.features ?? ['resume', 'reasoning'],
+        features: this.#options.features ?? ['resume', 'reasoning', 'binary'],
       });
     }
   }
@@ -125,6 +136,7 @@ export class HearthClient {
     } else if (!resuming) {
       const hub = message.chunk?.metadata ?? {};
       this.#session = hub.features?.includes('resume') ? hub.session_id : null;
+      this.#streams.close(); // their numbers begin anew
       this.#messageBytes = hub.limits?.message_bytes ?? MESSAGE_BYTES;
       // What an older session had begun is out of reach: what was seen of it stays, and it says so.
       this.#finishAll(() => interrupted(), (request) => request.taken);
@@ -152,6 +164,7 @@ export class HearthClient {
       if (now) {
         request.taken = true;
         request.index = 0; // what follows is new by its seq
+        this.#streams.close(id);
         request.handlers.onSnapshot?.(now.text ?? '');
         if (now.status === 'complete') this.#finish(id, { metadata: now.metadata ?? {} });
         if (now.status === 'error') this.#finish(id, { error: now.error ?? interrupted().error });
@@ -168,17 +181,18 @@ export class HearthClient {
     for (const target of this.#cancels) this.#send('cancel', { target });
     this.#cancels.clear();
     // A question that the hub never answered with `processing` did not arrive. Its id makes a repeat harmless.
-    for (const [id, request] of this.#requests) if (!request.taken) this.#send('chat', request.payload, id);
+    for (const [id, request] of this.#requests) if (!request.taken) this.#send(request.action, request.payload, id);
     this.#expectWithin(IDLE_MS);
   }
 
   // ---- messages
 
-  #receive(text) {
+  #receive(data) {
     this.#expectWithin(this.#ready ? IDLE_MS : SILENCE_MS);
+    if (data instanceof ArrayBuffer) return this.#streams.frame(data);
     let message;
     try {
-      message = JSON.parse(text);
+      message = JSON.parse(data);
     } catch {
       return;
     }
@@ -203,6 +217,10 @@ export class HearthClient {
       case 'chunk':
         if (!chunk || chunk.index < request.index) return;
         if (typeof chunk.index === 'number') request.index = chunk.index + 1;
+        if (chunk.type === 'image' || chunk.type === 'audio') {
+          if (!request.cancelling) this.#streams.chunk(message.request_id, chunk, request.handlers);
+          return;
+        }
         return request.handlers.onChunk?.(chunk);
       case 'complete':
         return this.#finish(message.request_id, { metadata: chunk?.metadata ?? {} });
@@ -215,6 +233,7 @@ export class HearthClient {
     const request = this.#requests.get(id);
     if (!request || request !== only) return;
     this.#requests.delete(id);
+    this.#streams.close(id);
     request.handlers.onEnd?.(result);
   }
 

@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::events::{TurnFailure, TurnSummary};
-use crate::common::ids::{REQUEST_ID_BYTES_MAX, is_conversation_id};
+use crate::common::ids::REQUEST_ID_BYTES_MAX;
 use crate::common::limits::{MESSAGE_BYTES_MAX, REPLAY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, RESUME_TTL};
 use crate::common::time::{UnixMillis, whole_ms};
 use crate::gateway::session::replay::Replay;
 use crate::gateway::session::report::Report;
-use crate::gateway::session::requests::{End, KeptText, Known, fingerprint};
+use crate::gateway::session::requests::{End, KeptText};
 use crate::gateway::session::state::{Action, Session, map};
 use crate::gateway::session::wire::{self, Chunk, ChunkType, Status};
-use crate::router::{Ask, TurnKey};
+use crate::router::TurnKey;
 
 /// Text of one repeated chunk: far below what any client takes as one message.
 const REPEAT_BYTES: usize = 16 * 1024;
@@ -53,12 +53,16 @@ impl Session {
         }
         let has = |feature: &str| wanted.is_none_or(|list| list.iter().any(|one| one == feature));
         self.reasoning = has("reasoning");
+        self.binary = has(wire::BINARY);
         let features: Vec<_> = wire::FEATURES.into_iter().filter(|feature| has(feature)).collect();
         let session_id = self.session_id.get_or_insert_with(|| (self.fresh_id)('s').into()).clone();
         if has("resume") != self.resumable {
             self.resumable = has("resume");
             // Numbering may have begun before: what was not kept then is a gap to a client that asks for it.
             self.replay = Replay::from(self.seq);
+            for sent in self.requests.running().filter_map(|running| running.media.as_deref()) {
+                sent.open().for_each(|seq| self.replay.tear(seq));
+            }
             self.actions.push_back(match self.resumable {
                 true => Action::Register { session_id: session_id.clone() },
                 false => Action::Unregister,
@@ -77,88 +81,8 @@ impl Session {
         }))
     }
 
-    pub(super) fn chat(&mut self, now: Instant, frame: &wire::ClientFrame<'_>) -> Result<(), String> {
-        let chat: wire::Chat = wire::payload(frame)?;
-        if chat.text.trim().is_empty() {
-            return Err("payload.text is empty".into());
-        }
-        if let Some(odd) = chat.conversation_id.as_deref().filter(|id| !is_conversation_id(id)) {
-            let shown = wire::shown(odd);
-            return Err(format!("payload.conversation_id: {shown:?} is not 1 to 64 of [A-Za-z0-9_-]"));
-        }
-        let unnamed;
-        let id = match frame.request_id.as_deref() {
-            Some(id) => id,
-            None => {
-                unnamed = self.name_request();
-                &unnamed
-            }
-        };
-        if !chat.attachments.is_empty() {
-            let text = "payload.attachments: this hub cannot take attachments yet";
-            self.error(Some(id), ErrorBody::new(ErrorCode::Unsupported, text));
-            return Ok(());
-        }
-        let print = fingerprint("chat", frame.payload.map(|payload| payload.get()));
-        match self.requests.look_up(now, id, print) {
-            Known::New => self.start(now, id, print, chat),
-            Known::Runs(running) if self.version >= 2 => {
-                let conversation_id = running.conversation_id.clone();
-                self.processing(id, &conversation_id);
-            }
-            Known::Ended(ended) => {
-                let (conversation_id, text, end) =
-                    (ended.conversation_id.clone(), ended.text.clone(), ended.end.clone());
-                self.repeat(id, &conversation_id, &text, end);
-            }
-            Known::Runs(_) | Known::Reused => {
-                let text = format!("request_id {id:?} stands for another request; choose a new one");
-                self.error(Some(id), ErrorBody::new(ErrorCode::IdReuse, text));
-            }
-        }
-        Ok(())
-    }
-
-    /// A name for a request of a client that gave it none.
-    fn name_request(&mut self) -> String {
-        loop {
-            self.unnamed += 1;
-            let name = format!("req-{}", self.unnamed);
-            // The client may have had the same idea.
-            if !self.requests.knows(&name) {
-                return name;
-            }
-        }
-    }
-
-    fn start(&mut self, now: Instant, id: &str, print: u64, chat: wire::Chat) {
-        if self.drain_by.is_some() {
-            let text = "the hub is going down; connect again in a moment";
-            return self.error(Some(id), ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::Offline, text) });
-        }
-        if self.requests.running().len() >= REQUESTS_IN_FLIGHT_MAX {
-            let text = format!("{REQUESTS_IN_FLIGHT_MAX} requests of this session are running; wait for one to end");
-            return self.error(Some(id), ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::RateLimited, text) });
-        }
-        let conversation_id: Box<str> = match chat.conversation_id {
-            Some(named) => named.into(),
-            None => self.conversation_id.get_or_insert_with(|| (self.fresh_id)('c').into()).clone(),
-        };
-        let key = self.requests.begin(now, id, &conversation_id, print);
-        self.processing(id, &conversation_id);
-        let ask = Ask {
-            text: chat.text,
-            conversation_id: conversation_id.into(),
-            profile: chat.profile,
-            provider: chat.provider,
-            model: chat.model,
-            mode: chat.mode.unwrap_or_default(),
-        };
-        self.actions.push_back(Action::Start { key, ask });
-    }
-
     /// Says again what was said before.
-    fn repeat(&mut self, id: &str, conversation_id: &str, kept: &KeptText, end: End) {
+    pub(super) fn repeat(&mut self, id: &str, conversation_id: Option<&str>, kept: &KeptText, end: End) {
         self.processing(id, conversation_id);
         let (mut rest, mut chunks) = (&*kept.text, 0);
         while !rest.is_empty() {
@@ -180,20 +104,29 @@ impl Session {
         }
     }
 
-    pub(super) fn cancel(&mut self, frame: &wire::ClientFrame<'_>) -> Result<(), String> {
+    pub(super) fn cancel(&mut self, now: Instant, frame: &wire::ClientFrame<'_>) -> Result<(), String> {
         let wire::Cancel { target } = wire::payload(frame)?;
         if target.len() > REQUEST_ID_BYTES_MAX {
             return Err(format!("payload.target has {} bytes; no request_id has", target.len()));
         }
         let key = self.requests.key_of(&target);
+        let mut never_began = false;
         if let Some(key) = key
             && let Some(running) = self.requests.get_mut(key)
         {
             running.cancelled = true;
+            never_began = running.waiting.is_some();
             self.actions.push_back(Action::Cancel { key });
         }
         let metadata = map(json!({ "target": target, "cancelled": key.is_some() }));
         self.complete(frame.request_id.as_deref(), &metadata);
+        if let Some(key) = key {
+            // A player that stops at once shall have nothing to throw away.
+            self.drop_media(key);
+            if never_began {
+                self.never_began(now, key, cancelled());
+            }
+        }
         Ok(())
     }
 
@@ -236,7 +169,13 @@ impl Session {
             "conversation_id": summary.conversation_id,
         }));
         // What nobody knows is absent: a client that reads `usage.input_tokens` need not ask for null as well.
-        metadata.retain(|_, value| !value.is_null());
+        metadata.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+        if !summary.image_blobs.is_empty() {
+            metadata.insert("blobs".into(), json!(summary.image_blobs));
+        }
+        if running.message > 0 {
+            metadata.insert("messages".into(), (running.message + 1).into());
+        }
         if summary.refused {
             metadata.insert("refused".into(), true.into());
         }
@@ -255,13 +194,16 @@ impl Session {
 
     fn end(&mut self, now: Instant, key: TurnKey, report: Report, end: End) {
         let Some(running) = self.requests.finish(now, key, &end, self.version >= 2) else { return };
-        match &end {
+        let seq = match &end {
             End::Complete(metadata) => {
                 let index = (self.version >= 2).then_some(running.chunks);
                 let chunk = Chunk { kind: ChunkType::Metadata, data: None, index, metadata };
-                self.send(Some(&running.request_id), Status::Complete, Some(chunk), None, None);
+                self.send(Some(&running.request_id), Status::Complete, Some(chunk), None, None)
             }
             End::Error(error) => self.send(Some(&running.request_id), Status::Error, None, Some(error), None),
+        };
+        if let Some(sent) = &running.media {
+            self.close_media(sent, seq);
         }
         self.ended.push_back(report.about(key, running, self.client.clone()));
         self.close_if_drained();
@@ -280,7 +222,7 @@ impl Session {
     pub(super) fn snapshot(&self) -> Value {
         // The newest texts go in first; those for which there is no room are said to be cut.
         let mut room = SNAPSHOT_TEXT_BYTES_MAX;
-        let mut entry = |request_id: &str, conversation_id: &str, kept: &KeptText| {
+        let mut entry = |request_id: &str, conversation_id: Option<&str>, kept: &KeptText| {
             let fits = kept.text.len() <= room;
             let text = if fits { &*kept.text } else { "" };
             room -= text.len();
@@ -288,12 +230,12 @@ impl Session {
         };
         let mut requests = Vec::new();
         for one in self.requests.running().rev() {
-            let mut entry = entry(&one.request_id, &one.conversation_id, &one.text);
+            let mut entry = entry(&one.request_id, one.conversation_id.as_deref(), &one.text);
             entry["status"] = json!(Status::Processing);
             requests.push(entry);
         }
         for one in self.requests.finished().rev().take(SNAPSHOT_FINISHED_MAX) {
-            let mut entry = entry(&one.request_id, &one.conversation_id, &one.text);
+            let mut entry = entry(&one.request_id, one.conversation_id.as_deref(), &one.text);
             match &one.end {
                 End::Complete(metadata) => {
                     entry["status"] = json!(Status::Complete);

@@ -1,7 +1,9 @@
 //! Plays a session with a clock of its own: what a client says, what turns tell, and what comes of it, word for word.
 #![expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's time")]
 
+mod asks;
 mod limits;
+mod media;
 mod requests;
 mod resume;
 mod v1;
@@ -12,6 +14,7 @@ use serde_json::Value;
 use super::*;
 use crate::common::chat::{FinishReason, Usage};
 use crate::common::events::{TurnFailure, TurnSummary};
+use crate::router::Job;
 
 const SECOND: Duration = Duration::from_secs(1);
 const UNIX_MS: UnixMillis = 1_700_000_000_000;
@@ -22,6 +25,7 @@ struct Played {
     now: Instant,
     /// Everything that the client has read, texts and more.
     heard: Vec<Transmit>,
+    fragments: String,
     actions: Vec<Action>,
     reads: bool,
 }
@@ -30,7 +34,8 @@ impl Played {
     fn new(v2: bool) -> Played {
         let now = Instant::now();
         let session = Session::new(now, |kind| format!("{kind}-fresh"), v2);
-        let mut played = Played { session, now, heard: Vec::new(), actions: Vec::new(), reads: true };
+        let mut played =
+            Played { session, now, heard: Vec::new(), fragments: String::new(), actions: Vec::new(), reads: true };
         played.drain();
         played
     }
@@ -58,16 +63,28 @@ impl Played {
     /// Brings out what is there; gives back the new texts.
     fn drain(&mut self) -> Vec<String> {
         let before = self.heard.len();
-        while self.reads
-            && let Some(transmit) = self.session.poll_transmit()
-        {
-            self.heard.push(transmit);
-        }
+        while self.reads && self.read_one() {}
         if self.reads {
             self.session.handle_flushed(self.now);
         }
         self.actions.extend(std::iter::from_fn(|| self.session.poll_action()));
         self.heard[before..].iter().filter_map(text_of).collect()
+    }
+
+    /// Takes one frame, if there is one. Fragments of a text are put together.
+    fn read_one(&mut self) -> bool {
+        let Some(transmit) = self.session.poll_transmit() else { return false };
+        let Transmit::Fragment { text, is_first, is_last } = transmit else {
+            assert!(self.fragments.is_empty() || transmit == Transmit::Ping, "amid a message: {transmit:?}");
+            self.heard.push(transmit);
+            return true;
+        };
+        assert_eq!(is_first, self.fragments.is_empty());
+        self.fragments.push_str(&text);
+        if is_last {
+            self.heard.push(Transmit::Text(std::mem::take(&mut self.fragments).into()));
+        }
+        true
     }
 
     fn say(&mut self, text: &str) -> Vec<String> {
@@ -181,6 +198,8 @@ fn code(texts: &[String]) -> String {
 
 fn summary() -> TurnSummary {
     TurnSummary {
+        image_blobs: Vec::new(),
+        messages: 1,
         conversation_id: "c-fresh".into(),
         provider: "openai".into(),
         model: "gpt-4o-mini".into(),

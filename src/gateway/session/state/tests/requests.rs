@@ -33,7 +33,7 @@ fn what_is_no_request_is_said_and_harms_nobody() {
             json!("a"),
             "bad_request",
         ),
-        (r#"{"action":"chat","request_id":"a","payload":{"text":"x","attachments":[{}]}}"#, json!("a"), "unsupported"),
+        (r#"{"action":"chat","request_id":"a","payload":{"text":"x","attachments":[{}]}}"#, json!("a"), "bad_request"),
         (r#"{"action":"cancel","request_id":"a","payload":{}}"#, json!("a"), "bad_request"),
         (&cancel("a", &long_id), json!("a"), "bad_request"),
         (
@@ -102,10 +102,12 @@ fn wishes_reach_the_router() {
     let mut played = Played::v1();
     let payload = r#"{"text":"x","conversation_id":"k-1","profile":"p","provider":"local","model":"m","mode":"local"}"#;
     played.say(&format!(r#"{{"action":"chat","payload":{payload},"request_id":"a"}}"#));
-    let [Action::Start { ask, .. }] = &played.take_actions()[..] else { panic!("a start was expected") };
+    let [Action::Start { job: Job::Chat(ask), .. }] = &played.take_actions()[..] else {
+        panic!("a start was expected")
+    };
     assert_eq!(
-        (&*ask.conversation_id, ask.profile.as_deref(), ask.provider.as_deref()),
-        ("k-1", Some("p"), Some("local"))
+        (ask.input.conversation_id(), ask.profile.as_deref(), ask.provider.as_deref()),
+        (Some("k-1"), Some("p"), Some("local"))
     );
     assert_eq!((ask.model.as_deref(), ask.mode), (Some("m"), crate::router::Mode::Local));
 }

@@ -1,6 +1,7 @@
 //! What a client gets that never says `hello`: byte for byte what it has always got.
 
 use super::*;
+use crate::router::{Ask, Input};
 
 #[test]
 fn a_conversation_is_byte_for_byte_the_original() {
@@ -15,14 +16,14 @@ fn a_conversation_is_byte_for_byte_the_original() {
         [r#"{"request_id":"chat-123","status":"processing"}"#]
     );
     let ask = Ask {
-        text: "Tell me a joke".into(),
-        conversation_id: "c-fresh".into(),
+        input: Input::Said { text: "Tell me a joke".into(), attachments: vec![], conversation_id: "c-fresh".into() },
+        speak: None,
         profile: None,
         provider: None,
         model: None,
         mode: Default::default(),
     };
-    assert_eq!(played.take_actions(), [Action::Start { key: 0, ask }]);
+    assert_eq!(played.take_actions(), [Action::Start { key: 0, job: Job::Chat(ask) }]);
     assert_eq!(
         played.text(0, " chicken"),
         [r#"{"request_id":"chat-123","status":"chunk","chunk":{"type":"text","data":" chicken","metadata":{}}}"#]
@@ -106,7 +107,9 @@ fn all_chats_of_a_connection_are_one_conversation() {
         played.say(&chat(id, "hi"));
     }
     for action in played.take_actions() {
-        assert!(matches!(action, Action::Start { ask, .. } if ask.conversation_id == "c-fresh"));
+        assert!(
+            matches!(action, Action::Start { job: Job::Chat(ask), .. } if ask.input.conversation_id() == Some("c-fresh"))
+        );
     }
 }
 

@@ -24,10 +24,10 @@ fn hello_is_answered_with_all_that_a_client_needs() {
 #[test]
 fn features_are_those_on_both_lists() {
     for (payload, features, ttl_s) in [
-        (r#"{"protocol":[2]}"#, json!(["resume", "reasoning"]), 90),
-        (r#"{"protocol":[1,2,300],"features":["reasoning","binary"]}"#, json!(["reasoning"]), 0),
+        (r#"{"protocol":[2]}"#, json!(["resume", "reasoning", "binary"]), 90),
+        (r#"{"protocol":[1,2,300],"features":["reasoning","binary","later"]}"#, json!(["reasoning", "binary"]), 0),
         (r#"{"protocol":[2],"features":[]}"#, json!([]), 0),
-        (r#"{"protocol":[2],"features":null}"#, json!(["resume", "reasoning"]), 90),
+        (r#"{"protocol":[2],"features":null}"#, json!(["resume", "reasoning", "binary"]), 90),
     ] {
         let mut played = Played::v1();
         let answers = played.say(&format!(r#"{{"action":"hello","payload":{payload}}}"#));
