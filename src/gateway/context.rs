@@ -54,15 +54,20 @@ pub fn parameter(request: &Request, name: &str) -> String {
 
 /// The whole body, or the answer that says why not.
 pub async fn read_body(request: Request) -> Result<Bytes, Response> {
+    read_body_of(request, BODY_BYTES_MAX).await
+}
+
+/// The same for a route whose bodies may be longer.
+pub async fn read_body_of(request: Request, bytes_max: usize) -> Result<Bytes, Response> {
     let too_large = || {
-        let error = ErrorBody::new(ErrorCode::TooLarge, format!("a request body may have {BODY_BYTES_MAX} bytes"));
+        let error = ErrorBody::new(ErrorCode::TooLarge, format!("a request body may have {bytes_max} bytes"));
         respond::problem(StatusCode::PAYLOAD_TOO_LARGE, &error)
     };
     // A length that is told is believed, before a client that waits for `100 Continue` sends it.
-    if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
+    if request.body().size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_DEADLINE, Limited::new(request.into_body(), BODY_BYTES_MAX).collect()).await {
+    match tokio::time::timeout(BODY_DEADLINE, Limited::new(request.into_body(), bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {

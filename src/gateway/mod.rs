@@ -6,6 +6,7 @@ mod chat;
 pub mod context;
 pub mod health;
 pub mod listen;
+mod openai_api;
 pub mod origin;
 pub mod protocol;
 pub mod respond;

@@ -21,7 +21,7 @@ pub type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// An embedded page may run its own scripts and talk to the hub, and nothing else.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; \
      manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
@@ -124,8 +124,8 @@ impl Static {
     }
 }
 
-/// RFC 9110 §13.1.2: `*`, or a list in which weak tags count.
-fn has_tag(asked: &HeaderMap, etag: &HeaderValue) -> bool {
+/// Whether the caller has what it asks for: RFC 9110 §13.1.2, `*`, or a list in which weak tags count.
+pub fn has_tag(asked: &HeaderMap, etag: &HeaderValue) -> bool {
     asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
         |tag| {
             let tag = tag.trim();

@@ -18,9 +18,9 @@ use crate::gateway::context::{Context, Parameters, Request};
 use crate::gateway::listen::Caller;
 use crate::gateway::origin::{Names, Refusal};
 use crate::gateway::respond::{self, Response, Static};
-use crate::gateway::rest::model_profiles;
+use crate::gateway::rest::{blobs, model_profiles, usage};
 use crate::gateway::web::ASSETS;
-use crate::gateway::{chat, health, protocol};
+use crate::gateway::{chat, health, openai_api, protocol};
 
 /// Everything that is answered, in the order of the README. A pattern stands here once.
 static ROUTES: &[Route] = &[
@@ -37,6 +37,18 @@ static ROUTES: &[Route] = &[
         methods: &[(Method::GET, |context, caller, request| Box::pin(protocol::get(context, caller, request)))],
     },
     Route {
+        pattern: "/v1/chat/completions",
+        methods: &[(Method::POST, |context, caller, request| Box::pin(openai_api::complete(context, caller, request)))],
+    },
+    Route {
+        pattern: "/v1/models",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(openai_api::models(context, caller, request)))],
+    },
+    Route {
+        pattern: "/v1/models/{*id}",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(openai_api::one_model(context, caller, request)))],
+    },
+    Route {
         pattern: "/api/v1/model-profiles",
         methods: &[(Method::GET, |context, caller, request| Box::pin(model_profiles::list(context, caller, request)))],
     },
@@ -47,6 +59,18 @@ static ROUTES: &[Route] = &[
             (Method::PUT, |context, caller, request| Box::pin(model_profiles::put(context, caller, request))),
             (Method::DELETE, |context, caller, request| Box::pin(model_profiles::delete(context, caller, request))),
         ],
+    },
+    Route {
+        pattern: "/api/v1/blobs",
+        methods: &[(Method::POST, |context, caller, request| Box::pin(blobs::post(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/v1/blobs/{id}",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(blobs::get(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/v1/usage",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(usage::get(context, caller, request)))],
     },
 ];
 

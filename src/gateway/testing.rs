@@ -61,9 +61,9 @@ where
 pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<bool>) -> Context {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
-    let (_, roster) = watch::channel(Arc::new(Roster::new()));
+    let (_, roster) = watch::channel(Arc::new(Roster::default()));
     let router = Router::new(config.clone(), roster, store.clone());
-    let sessions = Door { router, registry: Registry::default(), shutdown };
+    let sessions = Door { router, registry: Registry::default(), store: store.clone(), shutdown };
     Context { config, hostname: "kitchen".into(), version: "9.9.9", started_at: Instant::now(), sessions, store }
 }
 

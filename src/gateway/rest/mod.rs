@@ -1,7 +1,9 @@
 //! `/api/v1/…`: the records of the store over HTTP, one file a resource. What they share is here: revisions as ETags, and
 //! the store's errors as problems. Decides nothing about what a record may hold; the store does.
 
+pub mod blobs;
 pub mod model_profiles;
+pub mod usage;
 
 use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
