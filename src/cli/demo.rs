@@ -1,5 +1,5 @@
 //! `hearth demo`: a hub to look at, on this machine only, with a folder that goes when it ends. Answers with whoever is at
-//! hand: OpenAI where there is a key, a model's server on this machine, or else the built-in assistant.
+//! hand: a provider whose key is there, a model's server on this machine, or else the built-in assistant.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,14 @@ use crate::app::{self, Hub, Setup, StartError};
 use crate::common::config::{self, Auth, Config, ProviderName};
 use crate::common::{ids, log};
 use crate::gateway::listen::BindError;
+
+/// Whose key is looked for, in this order.
+const BY_KEY: [(ProviderName, &str); 4] = [
+    (ProviderName::Openai, "OpenAI"),
+    (ProviderName::Anthropic, "Anthropic"),
+    (ProviderName::Gemini, "Gemini"),
+    (ProviderName::Openrouter, "OpenRouter"),
+];
 
 /// Where model servers listen: llama.cpp's, and Ollama's.
 const LOCAL_SERVERS: [(&str, u16); 2] = [("a llama.cpp server", 8080), ("Ollama", 11434)];
@@ -116,11 +124,15 @@ fn choose(providers: &mut config::Providers, is_set: impl Fn(&str) -> bool) -> S
         return format!("{} answers, as the environment says.", providers.active.as_str());
     }
     let env = |name: &str| std::env::var(name).ok();
-    if let Some(variable) = &providers.openai.api_key_env
-        && let Ok(Some(_)) = config::api_key(variable, env)
-    {
-        providers.active = ProviderName::Openai;
-        return format!("OpenAI ({}) answers: {variable} is set.", providers.openai.model);
+    for (name, title) in BY_KEY {
+        let row = providers.row(name).expect("each of these has a row");
+        if let Some(variable) = row.api_key_env.clone()
+            && let Ok(Some(_)) = config::api_key(&variable, env)
+        {
+            let who = format!("{title} ({}) answers: {variable} is set.", row.model);
+            providers.active = name;
+            return who;
+        }
     }
     if is_set(LOCAL_BASE_URL) {
         providers.active = ProviderName::Local;

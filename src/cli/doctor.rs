@@ -1,6 +1,9 @@
 //! `hearth doctor`: looks at everything that a hub needs, and says what to mend. Changes nothing.
 #![expect(clippy::disallowed_methods, reason = "it looks at the clock itself")]
 
+mod providers;
+mod voice;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,15 +15,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::{ConfigArg, FAILED};
-use crate::common::config::{self, Config, Provider, ProviderName};
-use crate::common::secret::Secret;
+use crate::common::config::Config;
 use crate::store::{OpenError, Store};
 
-/// For each provider, and for the hub itself.
+/// For the hub itself.
 const ASK_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The longest list of models that is read, bytes.
-const MODELS_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// The longest answer of a hub that is read, bytes.
+const HEALTH_BYTES_MAX: u64 = 64 * 1024;
 
 /// Less room than this on the disk is soon none.
 const FREE_BYTES_LOW: u64 = 256 * 1024 * 1024;
@@ -98,7 +100,8 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
     let running = hub(config, findings);
     store(&config.store.path, running, findings);
     disk(&config.store.path, findings);
-    providers(&config.providers, findings);
+    providers::examine(&config.providers, findings);
+    voice::examine(config, findings);
     machine(findings);
 }
 
@@ -107,7 +110,7 @@ fn hub(config: &Config, findings: &mut Vec<Finding>) -> bool {
     let gateway = &config.gateway;
     let host = if gateway.host.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { gateway.host };
     let address = SocketAddr::new(host, gateway.port);
-    let health = ask(&format!("http://{address}/healthz"), None);
+    let health = ask(&format!("http://{address}/healthz"));
     let (running, health, text) = match health {
         Ok((200, body)) if body["status"] == "ok" => {
             let version = body["version"].as_str().unwrap_or("of an unknown version").to_owned();
@@ -154,61 +157,6 @@ fn disk(path: &Path, findings: &mut Vec<Finding>) {
     });
 }
 
-/// Everybody in the chain, in its order.
-fn providers(config: &config::Providers, findings: &mut Vec<Finding>) {
-    let mut anybody = false;
-    let mut names = vec![config.active];
-    names.extend(config.fallback.iter().filter(|name| **name != config.active));
-    for name in names {
-        let what = format!("provider {}", name.as_str());
-        let Some(row) = config.row(name) else {
-            anybody = true;
-            findings.push(finding(what, Health::Ok, "built in"));
-            continue;
-        };
-        let (health, text) = provider(name, row);
-        anybody |= health == Health::Ok;
-        findings.push(finding(what, health, text));
-    }
-    if !anybody {
-        let text = "nobody can answer: mend one of the above, or add assistant to providers.fallback";
-        findings.push(finding("providers", Health::Fail, text));
-    }
-}
-
-fn provider(name: ProviderName, row: &Provider) -> (Health, String) {
-    if !crate::adapters::llm::PROVIDERS.iter().any(|(built, _)| *built == name) {
-        return (Health::Warn, "has no adapter in this version and is passed over".into());
-    }
-    let env = |name: &str| std::env::var(name).ok();
-    let key = match row.api_key_env.as_deref().map(|variable| (variable, config::api_key(variable, env))) {
-        None => None,
-        Some((_, Ok(Some(key)))) => Some(key),
-        Some((variable, Ok(None))) => {
-            return (Health::Warn, format!("no key: set {variable}, or the credential of that name"));
-        }
-        Some((_, Err(error))) => return (Health::Warn, error.to_string()),
-    };
-    let url = format!("{}/models", row.base_url.trim_end_matches('/'));
-    match ask(&url, key.as_ref()) {
-        Ok((200, list)) => {
-            let models = list["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let listed = models.iter().any(|model| model["id"] == row.model.as_str());
-            match (listed, models.is_empty()) {
-                (true, _) | (_, true) => (Health::Ok, format!("answers at {}, model {}", row.base_url, row.model)),
-                // llama.cpp and its like take any name for the one model that they have.
-                (false, false) if name == ProviderName::Local => {
-                    (Health::Ok, format!("answers at {}; its model is {}", row.base_url, models[0]["id"]))
-                }
-                (false, false) => (Health::Warn, format!("answers, and does not list the model {}", row.model)),
-            }
-        }
-        Ok((401 | 403, _)) => (Health::Warn, "refuses the key: is it whole, and not revoked?".into()),
-        Ok((status, _)) => (Health::Warn, format!("answers {url} with HTTP {status}")),
-        Err(error) => (Health::Warn, format!("cannot be reached at {}: {error}", row.base_url)),
-    }
-}
-
 fn machine(findings: &mut Vec<Finding>) {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     findings.push(match now_s < CLOCK_PLAUSIBLE_S {
@@ -226,15 +174,11 @@ fn machine(findings: &mut Vec<Finding>) {
 }
 
 /// Status and JSON body (null where it is none).
-fn ask(url: &str, key: Option<&Secret>) -> Result<(u16, Value), ureq::Error> {
+fn ask(url: &str) -> Result<(u16, Value), ureq::Error> {
     let config = ureq::Agent::config_builder().timeout_global(Some(ASK_DEADLINE)).http_status_as_error(false);
     let agent: ureq::Agent = config.build().into();
-    let mut request = agent.get(url);
-    if let Some(key) = key {
-        request = request.header("Authorization", format!("Bearer {}", key.expose()));
-    }
-    let mut answer = request.call()?;
-    let body = answer.body_mut().with_config().limit(MODELS_BYTES_MAX).read_json().unwrap_or_default();
+    let mut answer = agent.get(url).call()?;
+    let body = answer.body_mut().with_config().limit(HEALTH_BYTES_MAX).read_json().unwrap_or_default();
     Ok((answer.status().as_u16(), body))
 }
 

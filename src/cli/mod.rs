@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod doctor;
 mod serve;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::Args),
     /// Talk to a running hub: one question, or a conversation line by line.
     Chat(chat::Args),
+    /// Show what was asked for and what it cost.
+    Usage(usage::Args),
     /// Check the configuration and say what is wrong, with line and caret.
     Check(check::Args),
     /// Look at everything that a hub needs and say what to mend.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Chat(args) => chat::run(args),
+        Command::Usage(args) => usage::run(args),
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(args),
     };
