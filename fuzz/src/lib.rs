@@ -8,7 +8,9 @@ mod session;
 use std::collections::VecDeque;
 
 use hearth::adapters::llm::complaint::KeyPlace;
-use hearth::adapters::llm::openai::decode::Decoder;
+use hearth::adapters::llm::exchange::Decode;
+use hearth::adapters::llm::{anthropic, gemini, images, ollama, openai, responses};
+use hearth::adapters::speech::wyoming::wire;
 use hearth::common::chat::Event;
 use hearth::common::error::{Failure, ProviderError};
 use hearth::net::sse::{EventTooLong, Parser};
@@ -50,15 +52,71 @@ fn parse(stream: &[u8], piece_len: usize) -> Parsed {
     (events, Ok(()))
 }
 
-/// Any body is a whole answer or an error with a message for people; the cut does not show; no event is empty.
+/// Any cut of a speech server's bytes gives the same events and the same error, in words, and an error is for good.
+pub fn wyoming(input: &[u8]) {
+    let Some((piece_len, stream)) = pieces(input) else { return };
+    let at_once = wyoming_events(stream, stream.len().max(1));
+    assert_eq!(wyoming_events(stream, piece_len), at_once, "the cut shows");
+    if let Err(error) = at_once.1 {
+        assert_eq!(error.failure, Failure::BadStream);
+        assert!(!error.message.is_empty() && !error.message.contains(char::is_control), "not for people: {error:?}");
+    }
+}
+
+fn wyoming_events(stream: &[u8], piece_len: usize) -> (Vec<wire::Event>, Result<(), ProviderError>) {
+    let (mut parser, mut events) = (wire::Parser::default(), Vec::new());
+    for piece in stream.chunks(piece_len) {
+        parser.push(piece);
+        loop {
+            match parser.next_event() {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(parser.next_event(), Err(error.clone()), "an error that passes");
+                    return (events, Err(error));
+                }
+            }
+        }
+    }
+    (events, Ok(()))
+}
+
+/// Chat Completions.
 pub fn openai_decode(input: &[u8]) {
+    any_body(|| Box::new(openai::decode::Decoder::new(KeyPlace::default())), input);
+}
+
+/// Ollama's own chat.
+pub fn ollama_decode(input: &[u8]) {
+    any_body(|| Box::new(ollama::decode::Decoder::new(KeyPlace::default(), "call")), input);
+}
+
+/// Anthropic's Messages.
+pub fn anthropic_decode(input: &[u8]) {
+    any_body(|| Box::new(anthropic::decode::Decoder::new(KeyPlace::default())), input);
+}
+
+/// Gemini's `streamGenerateContent`.
+pub fn gemini_decode(input: &[u8]) {
+    any_body(|| Box::new(gemini::decode::Decoder::new(KeyPlace::default())), input);
+}
+
+/// The Responses API.
+pub fn responses_decode(input: &[u8]) {
+    any_body(|| Box::new(responses::decode::Decoder::new(KeyPlace::default())), input);
+}
+
+/// The Images API, asked for two pictures.
+pub fn images_decode(input: &[u8]) {
+    any_body(|| Box::new(images::decode::Decoder::new(KeyPlace::default(), 2)), input);
+}
+
+/// Any body is a whole answer or an error with a message for people; the cut does not show; no event is empty.
+fn any_body(make: fn() -> Box<dyn Decode>, input: &[u8]) {
     let Some((piece_len, body)) = pieces(input) else { return };
-    let (events, ended) = decode(body, piece_len);
-    assert_eq!(
-        (&events, &ended),
-        (&decode(body, body.len().max(1)).0, &decode(body, body.len().max(1)).1),
-        "the cut shows"
-    );
+    let (events, ended) = decode(make(), body, piece_len);
+    let at_once = decode(make(), body, body.len().max(1));
+    assert_eq!((&events, &ended), (&at_once.0, &at_once.1), "the cut shows");
     for event in &events {
         if let Event::Text(text) | Event::Reasoning(text) | Event::Refusal(text) = event {
             assert!(!text.is_empty(), "an empty piece");
@@ -76,8 +134,8 @@ pub fn openai_decode(input: &[u8]) {
     }
 }
 
-fn decode(body: &[u8], piece_len: usize) -> (Vec<Event>, Result<(), ProviderError>) {
-    let (mut decoder, mut events) = (Decoder::new(KeyPlace::default()), VecDeque::new());
+fn decode(mut decoder: Box<dyn Decode>, body: &[u8], piece_len: usize) -> (Vec<Event>, Result<(), ProviderError>) {
+    let mut events = VecDeque::new();
     let ended = body.chunks(piece_len).try_for_each(|piece| decoder.push(piece, &mut events));
     let ended = ended.and_then(|()| decoder.finish(&mut events));
     (events.into(), ended)

@@ -238,6 +238,9 @@ async fn doctor_says_what_to_mend() {
         assert_eq!(health(what), wanted, "{what}: {report}");
     }
     assert!(!ended.out.contains("sk-doctor") && !ended.err.contains("sk-doctor"));
+    let speech = &report["findings"].as_array().unwrap().iter().find(|one| one["what"] == "speech").unwrap()["text"];
+    let speech = speech.as_str().unwrap();
+    assert!(speech.contains("apt install espeak-ng") || speech.starts_with("eSpeak NG"), "{speech}");
     assert!(!std::path::Path::new(&house.path("hearth.redb")).exists(), "it changes nothing");
 
     let running = house.serve().await;

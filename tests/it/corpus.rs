@@ -19,6 +19,36 @@ fn openai_decode() {
 }
 
 #[test]
+fn ollama_decode() {
+    replay("ollama_decode", fuzz::ollama_decode);
+}
+
+#[test]
+fn anthropic_decode() {
+    replay("anthropic_decode", fuzz::anthropic_decode);
+}
+
+#[test]
+fn gemini_decode() {
+    replay("gemini_decode", fuzz::gemini_decode);
+}
+
+#[test]
+fn responses_decode() {
+    replay("responses_decode", fuzz::responses_decode);
+}
+
+#[test]
+fn images_decode() {
+    replay("images_decode", fuzz::images_decode);
+}
+
+#[test]
+fn wyoming() {
+    replay("wyoming", fuzz::wyoming);
+}
+
+#[test]
 fn session() {
     replay("session", fuzz::session);
 }
@@ -30,6 +60,18 @@ proptest! {
     #[test]
     fn any_session(input in vec(any::<u8>(), 0..600)) {
         fuzz::session(&input);
+    }
+
+    /// Whole events and pieces of some, in any order and cut anywhere.
+    #[test]
+    fn any_speech_server(piece_len in any::<u8>(), parts in vec(prop_oneof![
+        Just::<&[u8]>(b"{\"type\":\"audio-start\",\"data\":{\"rate\":22050,\"width\":2,\"channels\":1}}\n"),
+        Just::<&[u8]>(b"{\"type\":\"audio-chunk\",\"data_length\":2,\"payload_length\":3}\n"),
+        Just::<&[u8]>(b"{\"type\":\"audio-chunk\",\"data_length\":37}\n{\"rate\":22050,\"width\":2,\"channels\":1}"),
+        Just::<&[u8]>(b"{\"type\":\"error\",\"data\":{\"text\":\"no\"}}\n"),
+        Just::<&[u8]>(b"{}"), Just::<&[u8]>(b"{\"type\":"), Just::<&[u8]>(b"\n"), Just::<&[u8]>(b"\xff\x00"), Just::<&[u8]>(b"abc"),
+    ], 0..20)) {
+        fuzz::wyoming(&[&[piece_len], &parts.concat()[..]].concat());
     }
 }
 

@@ -1,19 +1,38 @@
 //! The integration tests: rooms joined to each other and to a simulated world outside. One binary, because on a small
 //! machine linking is what costs.
 
+mod anthropic;
 mod bad_input;
 mod cancel;
 mod commands;
+mod contract;
+mod cooling;
 mod corpus;
+mod door;
+mod elsewhere;
 mod fallback;
+mod faults;
+mod gemini;
+mod hedge;
 mod history;
+mod image;
+mod images;
+mod local;
 mod many;
+mod media;
+mod ollama;
 mod openai;
+mod openrouter;
+mod oracles;
 mod process;
 mod protocol;
 mod providers;
+mod responses;
 mod resume;
+mod retry;
+mod speech;
 mod streams;
 mod tidy;
+mod usage;
 #[path = "../world/mod.rs"]
 mod world;

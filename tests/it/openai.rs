@@ -27,14 +27,16 @@ const BREATH: Duration = Duration::from_millis(20);
 fn adapter(base_url: &str) -> Arc<dyn Provider> {
     let env = Some("FAKE_API_KEY".to_owned());
     let row = config::Provider { base_url: base_url.into(), api_key_env: env, ..config::Provider::default() };
-    llm::build(ProviderName::Local, &row, Some(Secret::new("sk-hunter2-secret")), Https::new()).unwrap()
+    let key = Some(Secret::new("sk-hunter2-secret"));
+    llm::build(llm::Setup { name: ProviderName::Local, row: &row, key, client: Https::new() }).unwrap()
 }
 
 fn question() -> ChatRequest {
     ChatRequest {
         model: "m".into(),
         messages: vec![Message::new(Role::User, "Say hello")],
-        sampling: Sampling { temperature: Some(0.5), max_tokens: Some(9) },
+        sampling: Sampling { temperature: Some(0.5), max_tokens: Some(9), ..Sampling::default() },
+        ..ChatRequest::default()
     }
 }
 
@@ -78,7 +80,7 @@ async fn a_whole_answer_and_a_warm_connection_for_the_next() {
     assert_eq!(request.headers["content-type"], "application/json");
     let want = json!({
         "model": "m", "messages": [{"role": "user", "content": "Say hello"}], "stream": true,
-        "stream_options": {"include_usage": true}, "temperature": 0.5, "max_tokens": 9,
+        "stream_options": {"include_usage": true}, "temperature": 0.5, "max_tokens": 9, "return_progress": true,
     });
     assert_eq!(request.body, want);
 
@@ -225,8 +227,8 @@ async fn refusals_say_what_to_do() {
             Script::error(503, "unavailable_error", "Loading model", &[]),
             Failure::Failed,
             503,
-            None,
-            "Loading model (HTTP 503). The server is busy or still starting: try again in a moment.",
+            Some(1000),
+            "Loading model (HTTP 503). The model is being loaded into memory: it will answer in a moment.",
         ),
     ] {
         world.once(script);
@@ -279,7 +281,7 @@ async fn nobody_there() {
 fn a_row_without_an_adapter_is_none() {
     let row = config::Provider::default();
     for name in ProviderName::ALL {
-        let built = llm::build(name, &row, None, Https::new()).is_some();
+        let built = llm::build(llm::Setup { name, row: &row, key: None, client: Https::new() }).is_some();
         assert_eq!(built, llm::PROVIDERS.iter().any(|(adapter, _)| *adapter == name), "{name:?}");
     }
 }

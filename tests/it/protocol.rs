@@ -32,7 +32,7 @@ async fn the_protocol_is_published_as_it_is_spoken() {
     assert_eq!(status, "HTTP/1.1 200 OK");
     let published: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(published, wire::schemas());
-    for action in ["hello", "chat", "cancel", "resume", "ping"] {
+    for action in ["hello", "chat", "image", "speak", "cancel", "resume", "ping"] {
         assert!(published["client"]["actions"][action].is_object(), "{action}");
     }
     let (status, body) = get(hub.address, "/healthz").await;
@@ -52,6 +52,15 @@ async fn what_clients_send_is_as_published() {
     let good = [
         ("chat", json!({"text": "Tell me a joke"})),
         ("chat", json!({"text": "x", "conversation_id": "c", "mode": "local", "later": {"unknown": true}})),
+        ("chat", json!({"text": "x", "voice": {"speak": true, "voice": "openai/nova", "lang": "en", "format": "mp3"}})),
+        ("chat", json!({"text": "x", "attachments": [{"mime": "image/gif", "data": "R0lGODlh"}, {"blob_id": "b-1"}]})),
+        ("image", json!({"prompt": "a cat"})),
+        (
+            "image",
+            json!({"prompt": "a cat", "size": "16:9", "n": 4, "quality": "low", "partial_images": 3, "model": "m"}),
+        ),
+        ("speak", json!({"text": "Hello."})),
+        ("speak", json!({"text": "Hello.", "voice": "espeak", "lang": "en-GB", "format": "wav"})),
         ("hello", json!({"protocol": [2], "client": {"name": "page"}, "features": ["resume"]})),
         ("cancel", json!({"target": "chat-1"})),
         ("resume", json!({"session_id": "s", "last_seq": 7})),
@@ -61,6 +70,18 @@ async fn what_clients_send_is_as_published() {
         ("chat", json!({})),
         ("chat", json!({"text": 7})),
         ("chat", json!({"text": "x", "mode": "sideways"})),
+        ("chat", json!({"text": "x", "voice": "nova"})),
+        ("chat", json!({"text": "x", "voice": {"speak": "yes"}})),
+        ("chat", json!({"text": "x", "attachments": "b-1"})),
+        ("chat", json!({"text": "x", "attachments": [{"blob_id": 1}]})),
+        ("chat", json!({"text": "x", "attachments": vec![json!({"blob_id": "b-1"}); 9]})),
+        ("image", json!({})),
+        ("image", json!({"prompt": "a cat", "n": 0})),
+        ("image", json!({"prompt": "a cat", "n": 5})),
+        ("image", json!({"prompt": "a cat", "quality": "best"})),
+        ("image", json!({"prompt": "a cat", "partial_images": 4})),
+        ("speak", json!({})),
+        ("speak", json!({"text": "x", "format": "flac"})),
         ("hello", json!({"protocol": "2"})),
         ("cancel", json!({})),
         ("resume", json!({"session_id": "s"})),

@@ -1,9 +1,12 @@
 //! A client of the hub's WebSocket that trusts nothing: each frame is checked against the published schema, and its numbers
 //! against those before. Keeps what came for other requests until it is asked for.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use hearth::gateway::session::wire;
 use serde_json::{Value, json};
@@ -14,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{schema, soon};
 
-static FRAME: LazyLock<Value> = LazyLock::new(|| wire::schemas()["server"]["frame"].clone());
+static SERVER: LazyLock<Value> = LazyLock::new(|| wire::schemas()["server"].clone());
 
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
@@ -26,6 +29,23 @@ pub struct Client {
     pub last_seq: u64,
     /// Came, and was not asked for yet.
     kept: Vec<Value>,
+    /// What binary frames have brought so far, by their `stream_id`.
+    pub streams: BTreeMap<u32, Stream>,
+}
+
+/// The binary frames of one stream, put together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stream {
+    pub data: Vec<u8>,
+    /// Frames so far.
+    pub frames: u32,
+    /// The bytes that each of them brought.
+    pub lengths: Vec<usize>,
+    /// The last one has come.
+    pub ended: bool,
+    /// Of a picture, as it was announced.
+    bytes: Option<u64>,
+    kind: u64,
 }
 
 /// All frames of one request, from `processing` to its end.
@@ -58,6 +78,24 @@ impl Client {
         self.session_id = hello["chunk"]["metadata"]["session_id"].as_str().expect("a session has an id").into();
     }
 
+    /// A client that has said `hello` and takes pictures and sound within its messages.
+    pub async fn v2_without_binary(address: SocketAddr) -> Client {
+        let mut client = Client::v1(address).await;
+        client.upgrade(&json!({"protocol": [2], "features": ["resume", "reasoning"]})).await;
+        client
+    }
+
+    /// What a chunk of a picture or of sound holds: its own base64, or the frames of its stream so far.
+    pub fn data_of(&self, chunk: &Value) -> Vec<u8> {
+        match chunk["data"].as_str() {
+            Some(base64) => STANDARD.decode(base64).expect("base64"),
+            None => {
+                let stream_id = chunk["metadata"]["stream_id"].as_u64().expect("a stream or base64");
+                self.streams[&(stream_id as u32)].data.clone()
+            }
+        }
+    }
+
     /// A client that comes back to its session; the answer to `resume` is among the frames to come.
     pub async fn resume(address: SocketAddr, session_id: &str, last_seq: u64) -> Client {
         let mut client = Client::v1(address).await;
@@ -72,7 +110,14 @@ impl Client {
         stream.set_nodelay(true).expect("a fresh socket takes options");
         let url = format!("ws://{address}/ws/chat");
         let (socket, _) = soon("the handshake", client_async(url, stream)).await.expect("the hub takes a WebSocket");
-        Client { socket, version: 1, session_id: String::new(), last_seq: 0, kept: Vec::new() }
+        Client {
+            socket,
+            version: 1,
+            session_id: String::new(),
+            last_seq: 0,
+            kept: Vec::new(),
+            streams: BTreeMap::new(),
+        }
     }
 
     pub async fn send(&mut self, message: &Value) {
@@ -172,12 +217,18 @@ impl Client {
         Answer(mine)
     }
 
+    /// What has come and was asked for by nobody.
+    pub fn left_over(&self) -> &[Value] {
+        &self.kept
+    }
+
     /// The next frame, checked.
     pub async fn frame(&mut self) -> Value {
         loop {
             let message = soon("a frame", self.socket.next()).await.expect("an open socket").expect("a whole frame");
             match message {
                 Message::Text(text) => return self.checked(&text),
+                Message::Binary(bytes) => self.binary(&bytes),
                 Message::Close(why) => panic!("the hub closed the socket: {why:?}"),
                 _ => {}
             }
@@ -195,7 +246,8 @@ impl Client {
 
     fn checked(&mut self, text: &str) -> Value {
         let frame: Value = serde_json::from_str(text).expect("a frame is JSON");
-        assert_eq!(schema::problems(&FRAME, &frame), [] as [String; 0], "{frame}");
+        assert_eq!(schema::problems(&SERVER["frame"], &frame), [] as [String; 0], "{frame}");
+        self.announced(&frame);
         let (chunk, error) = (frame.get("chunk").is_some(), frame.get("error").is_some());
         let has = match frame["status"].as_str().expect("the schema says so") {
             "processing" => (frame.get("seq").is_some(), false),
@@ -217,6 +269,49 @@ impl Client {
             _ => {}
         }
         frame
+    }
+
+    /// Checks what is said of pictures and sound, and expects the frames that are announced.
+    fn announced(&mut self, frame: &Value) {
+        let metadata = &frame["chunk"]["metadata"];
+        let kind = match frame["chunk"]["type"].as_str() {
+            Some(kind @ ("image" | "audio")) => kind,
+            _ if metadata.get("progress").is_some() => "progress",
+            _ => return,
+        };
+        // A piece of a sentence that has begun has no more than its place.
+        if metadata.get("mime").is_some() || kind != "audio" {
+            assert_eq!(schema::problems(&SERVER["metadata"][kind], metadata), [] as [String; 0], "{frame}");
+        }
+        let Some(stream_id) = metadata["stream_id"].as_u64() else { return };
+        assert!(frame["chunk"]["data"].is_null() && self.version == 2, "{frame}");
+        let stream = self.streams.entry(stream_id as u32).or_default();
+        stream.kind = SERVER["binary"]["kinds"][kind].as_u64().expect("every kind has a number");
+        stream.bytes = metadata["bytes"].as_u64();
+    }
+
+    fn binary(&mut self, bytes: &[u8]) {
+        let published = &SERVER["binary"];
+        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let limit = |name: &str| published[name].as_u64().expect("a number") as usize;
+        assert!((limit("header_bytes")..=limit("frame_bytes_max")).contains(&bytes.len()), "{}", bytes.len());
+        let (first, last) = (published["flags"]["first"].as_u64(), published["flags"]["last"].as_u64());
+        let has = |flag: Option<u64>| u64::from(bytes[2]) & flag.expect("a flag") > 0;
+        let stream = self.streams.get_mut(&number(4)).expect("a frame of a stream that was announced");
+        assert_eq!((u64::from(bytes[0]), u64::from(bytes[1])), (published["version"].as_u64().unwrap(), stream.kind));
+        // After a resume some come twice.
+        if number(8) < stream.frames {
+            return;
+        }
+        assert_eq!((number(8), has(first)), (stream.frames, stream.frames == 0), "in order, and the first says so");
+        assert!(!stream.ended, "after the last");
+        stream.frames += 1;
+        let payload = &bytes[limit("header_bytes")..];
+        stream.data.extend_from_slice(payload);
+        stream.lengths.push(payload.len());
+        stream.ended = has(last);
+        let is_whole = stream.bytes.is_none_or(|bytes| (stream.data.len() as u64 == bytes) == stream.ended);
+        assert!(is_whole, "{} bytes of {:?}", stream.data.len(), stream.bytes);
     }
 
     /// Reads to the end; gives the code of the close frame, if there was one.
@@ -258,6 +353,11 @@ impl Answer {
 
     pub fn text(&self) -> String {
         text(self.0.iter())
+    }
+
+    /// The chunks of this type.
+    pub fn chunks(&self, kind: &str) -> Vec<&Value> {
+        self.0.iter().map(|frame| &frame["chunk"]).filter(|chunk| chunk["type"] == kind).collect()
     }
 
     /// What the user is told beside the answer; v2 only.

@@ -38,6 +38,8 @@ pub async fn start_with(provider: &FakeProvider, change: impl FnOnce(&mut Config
     config.store.path = folder.path().join("hearth.redb");
     config.providers.active = ProviderName::Local;
     config.providers.fallback = Vec::new();
+    // A scripted fault is to be seen as it is; what asking again makes of it is tested for itself.
+    config.providers.retries = 0;
     config.providers.local.base_url = provider.base_url();
     change(&mut config);
     open(config, folder).await

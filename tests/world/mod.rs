@@ -1,10 +1,12 @@
 //! The world outside, simulated: what the hub goes out to and who comes to it, on real sockets, with faults on demand.
 
 pub mod client;
+pub mod dialects;
 pub mod faults;
 pub mod hub;
 pub mod process;
 pub mod provider;
+pub mod puppets;
 pub mod schema;
 
 use std::time::Duration;

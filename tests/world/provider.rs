@@ -102,6 +102,17 @@ impl Script {
         self.sse(&chunk.to_string())
     }
 
+    /// The same with another header, or another value of one that it has. Its head is its first step.
+    pub fn header(mut self, name: &str, value: &str) -> Script {
+        let Some(Step::Send(head)) = self.0.first_mut() else { panic!("no head to put a header into") };
+        let text = String::from_utf8(std::mem::take(head)).expect("a head is ASCII");
+        let (status, rest) = text.split_once("\r\n").expect("a head has lines");
+        let is_other = |line: &&str| !line.starts_with(&format!("{name}: "));
+        let lines: Vec<&str> = rest.split("\r\n").filter(is_other).collect();
+        *head = format!("{status}\r\n{name}: {value}\r\n{}", lines.join("\r\n")).into_bytes();
+        self
+    }
+
     /// One event with this data.
     pub fn sse(self, data: &str) -> Script {
         self.chunk(format!("data: {data}\n\n").as_bytes())
@@ -165,6 +176,8 @@ pub struct Recorded {
     pub headers: BTreeMap<String, String>,
     /// Null where it was no JSON.
     pub body: Value,
+    /// The same as it came.
+    pub text: String,
     /// Which connection it came on, counted from 0: the same one again is a warm one.
     pub connection: usize,
 }
@@ -211,6 +224,11 @@ impl FakeProvider {
     /// For `base_url` of a provider's row.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// The same without a path.
+    pub fn root(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Answers the next request with this (after those queued before it), and then as ever.
@@ -390,8 +408,9 @@ async fn read_request(socket: &TcpStream, connection: usize) -> Option<Recorded>
     while read.len() < head_len + body_len {
         read.extend(receive(socket).await?);
     }
-    let body = serde_json::from_slice(&read[head_len..]).unwrap_or(Value::Null);
-    Some(Recorded { line, headers, body, connection })
+    let text = String::from_utf8_lossy(&read[head_len..]).into_owned();
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Some(Recorded { line, headers, body, text, connection })
 }
 
 #[expect(clippy::disallowed_methods, reason = "when a peer closed is what tests ask for")]

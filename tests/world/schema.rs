@@ -45,6 +45,7 @@ fn check(root: &Value, schema: &Value, value: &Value, path: &str, found: &mut Ve
             "allOf" => list().all(|schema| fits(root, schema, value, path)),
             "minimum" => value.as_f64().is_none_or(|number| Some(number) >= rule.as_f64()),
             "maximum" => value.as_f64().is_none_or(|number| Some(number) <= rule.as_f64()),
+            "maxItems" => value.as_array().is_none_or(|list| Some(list.len() as u64) <= rule.as_u64()),
             "required" => {
                 let missing = |name: &Value| value.get(name.as_str().expect("a name")).is_none();
                 !value.is_object() || !rule.as_array().expect("a list of names").iter().any(missing)

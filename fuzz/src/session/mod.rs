@@ -1,22 +1,27 @@
 //! One session, driven by bytes as its driver would drive it, with a client at the other end that checks every message.
 
+mod client;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use hearth::common::chat::{ImagePiece, Media, Progress, Stage};
 use hearth::common::error::{ErrorBody, ErrorCode};
 use hearth::common::events::{News, TurnEvent, TurnFailure, TurnSummary};
 use hearth::common::limits::RESUME_TTL;
+use hearth::common::speech::AudioPiece;
 use hearth::gateway::session::close::Close;
-use hearth::gateway::session::state::{Action, Session, Transmit};
+use hearth::gateway::session::state::{Action, Session};
+use hearth::gateway::session::transmit::Transmit;
 use hearth::router::TurnKey;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+
+use client::Client;
 
 /// What may wait for a client, with one message more, bytes.
 const WAITING_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// What a client may say. Inputs choose among these, change a byte, or write their own.
-const SAYINGS: [&str; 16] = [
+const SAYINGS: [&str; 24] = [
     r#"{"action":"chat","payload":{"text":"hi"},"request_id":"a"}"#,
     r#"{"action":"chat","payload":{"text":"ho"},"request_id":"a"}"#,
     r#"{"action":"chat","payload":{"text":"hi"},"request_id":"b"}"#,
@@ -33,10 +38,19 @@ const SAYINGS: [&str; 16] = [
     r#"{"action":"resume","payload":{"session_id":"s-0","last_seq":0},"request_id":"r"}"#,
     r#"{"action":"dance","request_id":"a"}"#,
     r#"{"action":"chat","payload":{"text":7},"request_id":"a"}"#,
+    r#"{"action":"hello","payload":{"protocol":[2],"features":["resume","binary"]},"request_id":"h"}"#,
+    r#"{"action":"hello","payload":{"protocol":[2],"features":["binary"]},"request_id":"h"}"#,
+    r#"{"action":"image","payload":{"prompt":"a cat","n":2,"partial_images":1},"request_id":"a"}"#,
+    r#"{"action":"image","payload":{"prompt":"a cat","n":9},"request_id":"i"}"#,
+    r#"{"action":"speak","payload":{"text":"hi","format":"wav"},"request_id":"b"}"#,
+    r#"{"action":"chat","payload":{"text":"hi","voice":{"speak":true}},"request_id":"v"}"#,
+    r#"{"action":"chat","payload":{"text":"hi","attachments":[{"blob_id":"b-1"},{"mime":"image/gif","data":"R0lGODlh"}]},"request_id":"f"}"#,
+    r#"{"action":"cancel","payload":{"target":"f"},"request_id":"x"}"#,
 ];
 
 /// Every message is of the protocol, numbers have no gap, each request ends once, nothing follows a close frame, nothing
-/// waits without bound, no timer is always due.
+/// waits without bound, no timer is always due. Binary frames belong to streams that were announced, have no gap, begin and end
+/// once, and stop with a cancel.
 pub fn session(input: &[u8]) {
     let mut bytes = input.iter().copied();
     let Some(first) = bytes.next() else { return };
@@ -57,6 +71,10 @@ struct World {
     reads: bool,
     attached: bool,
     is_over: bool,
+    /// Turns that wait for what their client has named.
+    fetching: BTreeMap<TurnKey, usize>,
+    /// Turns that are counted.
+    counted: BTreeSet<TurnKey>,
     /// Turns that have been started and not told their last news.
     turns: BTreeSet<TurnKey>,
     cancelled: BTreeSet<TurnKey>,
@@ -75,6 +93,8 @@ impl World {
             reads: true,
             attached: true,
             is_over: false,
+            fetching: BTreeMap::new(),
+            counted: BTreeSet::new(),
             turns: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             started: 0,
@@ -122,7 +142,10 @@ impl World {
                 self.resume(back);
             }
             13 => self.reads = !self.reads,
-            14 if next() == 0 => self.session.handle_shutdown(self.now),
+            14 => match next() {
+                0 => self.session.handle_shutdown(self.now),
+                way => self.fetched(way % 3 > 0),
+            },
             15 => {
                 for _ in 0..next() {
                     self.say(SAYINGS[usize::from(op) % SAYINGS.len()]);
@@ -135,9 +158,20 @@ impl World {
 
     fn say(&mut self, text: &str) {
         if self.attached && !self.client.would_be_confused_by(text) {
+            self.client.binary |= client::asks_for_binary(text);
             self.session.handle_text(self.now, 0, text);
             self.settle();
         }
+    }
+
+    /// What the oldest request waits for has come, or not.
+    fn fetched(&mut self, is_there: bool) {
+        let Some((key, count)) = self.fetching.pop_first() else { return };
+        let media = || Media { mime: "image/gif".into(), data: b"GIF89a"[..].into() };
+        let gone = ErrorBody::new(ErrorCode::ProviderError, "gone");
+        let fetched = if is_there { Ok((0..count).map(|_| media()).collect()) } else { Err(gone) };
+        self.session.handle_fetched(self.now, key, fetched);
+        self.settle();
     }
 
     fn news(&mut self, which: u8, what: u8, size: u8) {
@@ -153,13 +187,17 @@ impl World {
             return self.session.handle_news(self.now, TurnKey::MAX - 1, event);
         };
         let text = "é".repeat([1, 1, 50, 20_000][usize::from(size % 4)]).into();
-        let news = match what % 8 {
+        let news = match what % 16 {
             0..=2 => News::Text(text),
             3 => News::Reasoning(text),
             4 => News::ToolCall(Box::default()),
             5 => News::Notice(text),
             6 => done(),
-            _ => failed(),
+            7 => failed(),
+            8..=10 => picture(size),
+            11..=13 => sound(size),
+            14 => News::Progress(Progress { stage: Stage::Prompt, done: 1, total: 2 }),
+            _ => News::Message(u32::from(size)),
         };
         if news.is_last() {
             self.turns.remove(&key);
@@ -204,6 +242,11 @@ impl World {
             match action {
                 Action::Start { key, .. } => {
                     assert!(self.turns.insert(key), "two turns with one key");
+                    self.started += usize::from(self.counted.insert(key));
+                }
+                Action::Fetch { key, named } => {
+                    self.fetching.insert(key, named.len());
+                    self.counted.insert(key);
                     self.started += 1;
                 }
                 Action::Cancel { key } => drop(self.cancelled.insert(key)),
@@ -233,7 +276,11 @@ impl World {
     fn deliver(&mut self) {
         let mut waiting = 0;
         while let Some(transmit) = self.session.poll_transmit() {
-            waiting += if let Transmit::Text(text) = &transmit { text.len() } else { 0 };
+            waiting += match &transmit {
+                Transmit::Text(text) | Transmit::Fragment { text, .. } => text.len(),
+                Transmit::Binary(bytes) => bytes.len(),
+                Transmit::Ping | Transmit::Close(_) => 0,
+            };
             self.client.take(&transmit);
         }
         assert!(waiting <= WAITING_BYTES_MAX, "{waiting} bytes were waiting");
@@ -249,6 +296,9 @@ impl World {
         }
         self.reads = true;
         self.settle();
+        while !self.fetching.is_empty() {
+            self.fetched(false);
+        }
         for key in std::mem::take(&mut self.turns) {
             if !self.is_over {
                 self.session.handle_news(self.now, key, TurnEvent { received_at: self.now, news: done() });
@@ -269,6 +319,8 @@ impl World {
 
 fn done() -> News {
     News::Done(Box::new(TurnSummary {
+        image_blobs: Vec::new(),
+        messages: 1,
         conversation_id: "c-0".into(),
         provider: "p".into(),
         model: "m".into(),
@@ -285,152 +337,15 @@ fn failed() -> News {
     News::Failed(Box::new(TurnFailure { error, provider: None, model: None, first_token_ms: None, total_ms: 1 }))
 }
 
-/// A message of the hub's; nothing else may be in one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Frame {
-    request_id: Option<String>,
-    status: String,
-    seq: Option<u64>,
-    chunk: Option<Chunk>,
-    error: Option<ErrorBody>,
+fn picture(size: u8) -> News {
+    let data = vec![size; [0, 10, 70_000, 600_000][usize::from(size % 4)]].into();
+    let media = Media { mime: "image/png".into(), data };
+    News::Image(Box::new(ImagePiece { index: u32::from(size / 64), partial: (size & 4 > 0).then_some(0), media }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Chunk {
-    #[serde(rename = "type")]
-    kind: String,
-    data: Option<String>,
-    index: Option<u64>,
-    metadata: Map<String, Value>,
-}
-
-/// Who believes nothing.
-#[derive(Default)]
-struct Client {
-    /// The highest number so far, and every numbered message by it.
-    heard: u64,
-    history: BTreeMap<u64, String>,
-    /// After a resume: the number that must come first.
-    expected: Option<u64>,
-    /// Requests that were said to be processed and have not ended.
-    open: BTreeSet<String>,
-    /// The index of each request's next chunk; nobody knows it after a gap.
-    indices: BTreeMap<String, Option<u64>>,
-    closed: bool,
-}
-
-impl Client {
-    /// Whether the answer to something else would look like the end of an open request: names are the client's to choose.
-    fn would_be_confused_by(&self, text: &str) -> bool {
-        let Ok(frame) = serde_json::from_str::<Value>(text) else { return false };
-        frame["action"] != "chat" && frame["request_id"].as_str().is_some_and(|id| self.open.contains(id))
-    }
-
-    fn take(&mut self, transmit: &Transmit) {
-        assert!(!self.closed, "something after the close frame: {transmit:?}");
-        match transmit {
-            Transmit::Text(text) => self.take_text(text),
-            Transmit::Binary(bytes) => panic!("{bytes:?}"),
-            Transmit::Ping => {}
-            Transmit::Close(_) => self.closed = true,
-        }
-    }
-
-    fn take_text(&mut self, text: &str) {
-        let frame: Frame = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        if let Some(seq) = frame.seq {
-            let expected = self.expected.take().unwrap_or(self.heard + 1);
-            let is_gap = frame.error.as_ref().is_some_and(|error| error.code == ErrorCode::ResumeGap);
-            if is_gap {
-                let snapshot =
-                    frame.error.as_ref().and_then(|error| error.snapshot.as_ref()).expect("the state as it is");
-                self.start_over(snapshot, seq);
-            } else {
-                assert_eq!(seq, expected, "a gap: {text}");
-                self.expected = Some(seq + 1);
-                if seq <= self.heard {
-                    // What fell into an earlier gap has not been seen.
-                    let before = self.history.get(&seq).map_or(text, String::as_str);
-                    return assert_eq!(text, before, "changed");
-                }
-            }
-            self.heard = seq;
-            self.history.insert(seq, text.to_owned());
-        } else {
-            assert_eq!(self.heard, 0, "numbers stopped: {text}");
-            assert!(frame.chunk.as_ref().is_none_or(|chunk| chunk.index.is_none()), "an index in v1: {text}");
-        }
-        self.check(&frame, text);
-    }
-
-    fn check(&mut self, frame: &Frame, text: &str) {
-        let id = frame.request_id.clone().unwrap_or_default();
-        match (&*frame.status, &frame.chunk, &frame.error) {
-            ("processing", None, None) => drop(self.open.insert(id)),
-            ("processing", Some(chunk), None) if frame.seq.is_some() => {
-                assert!(chunk.metadata.contains_key("conversation_id") && chunk.index.is_none(), "{text}");
-                self.open.insert(id);
-            }
-            ("chunk", Some(chunk), None) => {
-                assert!(
-                    chunk.data.as_deref().is_some_and(|data| !data.is_empty() || chunk.kind == "tool_call"),
-                    "{text}"
-                );
-                let known =
-                    if frame.seq.is_some() { &["text", "reasoning", "tool_call", "notice"][..] } else { &["text"] };
-                assert!(known.contains(&&*chunk.kind), "{text}");
-                assert!(self.open.contains(&id), "a chunk of nothing: {text}");
-                self.count(&id, chunk, text);
-            }
-            ("complete", Some(chunk), None) => {
-                assert!(chunk.kind == "metadata" && chunk.data.is_none(), "{text}");
-                if chunk.metadata.contains_key("provider") {
-                    self.count(&id, chunk, text);
-                    self.end(&id, text);
-                }
-            }
-            ("error", None, Some(error)) => {
-                assert!(!error.message.is_empty(), "{text}");
-                if matches!(error.code, ErrorCode::ProviderError | ErrorCode::Cancelled) {
-                    self.end(&id, text);
-                }
-            }
-            _ => panic!("this is no message of the protocol: {text}"),
-        }
-    }
-
-    fn count(&mut self, id: &str, chunk: &Chunk, text: &str) {
-        let next = self.indices.entry(id.to_owned()).or_insert(Some(0));
-        if let (Some(next), Some(index)) = (*next, chunk.index) {
-            assert_eq!(index, next, "a gap in a request: {text}");
-        }
-        *next = chunk.index.or(*next).map(|index| index + 1);
-    }
-
-    fn end(&mut self, id: &str, text: &str) {
-        assert!(self.open.remove(id), "a second end: {text}");
-        self.indices.remove(id);
-    }
-
-    /// What a client does after a gap.
-    fn start_over(&mut self, snapshot: &Value, seq: u64) {
-        assert_eq!(snapshot["last_seq"].as_u64(), Some(seq));
-        self.open.clear();
-        self.indices.clear();
-        for request in snapshot["requests"].as_array().expect("a list") {
-            let id = request["request_id"].as_str().expect("a name").to_owned();
-            assert!(request["text"].is_string() && request["cut"].is_boolean(), "{request}");
-            match request["status"].as_str() {
-                Some("processing") => {
-                    self.indices.insert(id.clone(), None);
-                    self.open.insert(id);
-                }
-                Some("complete") => assert!(request["metadata"].is_object(), "{request}"),
-                Some("error") => assert!(request["error"].is_object(), "{request}"),
-                _ => panic!("{request}"),
-            }
-        }
-    }
+fn sound(size: u8) -> News {
+    let data = vec![size; [0, 2, 2_400, 300_000][usize::from(size % 4)]].into();
+    let (sentence, text) = (u32::from(size / 64), (size & 4 > 0).then(|| "é.".into()));
+    let (format, last) = (Default::default(), size & 8 > 0);
+    News::Audio(Box::new(AudioPiece { format, sentence, text, at_ms: 7, last, data }))
 }
