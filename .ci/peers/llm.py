@@ -198,6 +198,36 @@ async def command_line(world):
     return f"{len(lines)} JSON lines; slot free {freed_ms:.0f} ms after Ctrl-C, exit code {code}"
 
 
+async def in_dialect(world, provider):
+    question = "What is the name of my dog?"
+    async with Client.connected(world.hub.url, v2=True) as client:
+        asked = {"provider": provider, "conversation_id": world.name(provider)}
+        first = await client.ask("chat", {"text": "My dog is called Barnabas. Say hello to him.", **asked}, "a")
+        metadata = first.metadata()
+        assert metadata["provider"] == provider and metadata["usage"]["output_tokens"] > 0, metadata
+        assert metadata["finish_reason"] in ("stop", "length") and len(first.chunks()) > 4, metadata
+        second = await client.ask("chat", {"text": question, **asked}, "b")
+        prompt = await asyncio.to_thread(world.server.prompt_with, question)
+        assert "called Barnabas" in prompt and as_said(first) in prompt, prompt
+        running = await client.send("chat", {"text": STORY, **asked}, "c")
+        await client.until(running.chunks, ANSWER_S, "a first word")
+        await client.ask("cancel", {"target": "c"}, "stop")
+        await client.until(running.ended, NOTICE_S, "the end of what was stopped")
+        assert running.error()["code"] == "cancelled", running.messages[-1:]
+        freed_ms = await world.freed_ms()
+        return f"{len(first.chunks())} + {len(second.chunks())} chunks, the slot free {freed_ms:.0f} ms after a cancel"
+
+
+async def anthropic_dialect(world):
+    """the same model through the Messages adapter: history, usage, cancel"""
+    return await in_dialect(world, "anthropic")
+
+
+async def responses_dialect(world):
+    """the same model through the Responses adapter: history, usage, cancel"""
+    return await in_dialect(world, "openai")
+
+
 async def too_long(world):
     """a text that the model's context cannot hold is `too_large`, and not to be tried again"""
     async with Client.connected(world.hub.url, v2=True) as client:
@@ -258,6 +288,8 @@ CHECKS = [
     client_leaves,
     survives_restart,
     command_line,
+    anthropic_dialect,
+    responses_dialect,
     too_long,
     server_dies,
     speed,

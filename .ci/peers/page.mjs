@@ -12,7 +12,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
-const RUN_MS = 240_000;
+import { pictures } from './page-media.mjs';
+
+const RUN_MS = 300_000;
 const WAIT_MS = 15_000;
 const STOP_MS = 8_000;
 const { HEARTH_BIN, CHROMIUM, PLAYWRIGHT_AT, PYTHON_AT, HEARTH_SHOTS } = process.env;
@@ -132,6 +134,7 @@ async function startHub(active) {
 providers:
   active: ${active}
   fallback: []
+  retries: 0
   local:
     model: small
     base_url: "http://127.0.0.1:${providerServer.address().port}/v1"
@@ -205,7 +208,8 @@ function holds(is, what) {
   if (!is) throw new Error(what);
 }
 
-async function newPage(options = {}, prepare = null) {
+/** `prepare` runs in the page before its scripts; `socket` answers its WebSocket instead of the hub. */
+async function newPage(options = {}, prepare = null, socket = null) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 760 }, ...options });
   context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
@@ -216,6 +220,7 @@ async function newPage(options = {}, prepare = null) {
   page.on('request', (request) => page.hosts.add(new URL(request.url()).host));
   page.on('websocket', (socket) => page.hosts.add(new URL(socket.url()).host));
   if (prepare) await page.addInitScript(prepare);
+  if (socket) await page.routeWebSocket('**/ws/chat', socket);
   await page.goto(`http://${pageHost()}/`);
   await connected(page);
   return page;
@@ -539,6 +544,7 @@ async function withTheScriptedProvider() {
     await page.getByText('(local, ').waitFor();
     await context.close();
   });
+  await pictures({ check, same, holds, newPage, ask, begin, idle, lastAnswer, noSidewaysScroll, shot });
   await stopHub();
 }
 

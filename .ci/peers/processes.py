@@ -85,6 +85,9 @@ class Hub(Child):
             "  active: local\n"
             "  fallback: []\n"
             f'  local: {{ model: smollm2, base_url: "{provider_url}/v1" }}\n'
+            # llama.cpp speaks these two as well.
+            f'  anthropic: {{ model: smollm2, base_url: "{provider_url}", api_key_env: null }}\n'
+            f'  openai: {{ model: smollm2, base_url: "{provider_url}/v1", api: responses, api_key_env: null }}\n'
             f'store: {{ path: "{folder}/hearth.redb" }}\n'
         )
 
