@@ -10,8 +10,8 @@ use serde::Deserialize;
 use crate::common::chat::Usage;
 use crate::common::config::{Price, ProviderName};
 
-/// US dollars for a million tokens or characters, and for one picture, by provider and model, as the providers' own price
-/// pages have them: openai.com/api/pricing, claude.com/pricing (cache writes: those of five minutes),
+/// US dollars for a million tokens or characters, and for one picture, by provider and model, as public price data had them
+/// on the table's day. The providers' own pages are what counts: openai.com/api/pricing, claude.com/pricing (cache writes: those of five minutes),
 /// ai.google.dev/gemini-api/docs/pricing (paid, standard). `over` holds for a whole request whose input is longer than
 /// `tokens`; `next` from that day on. For gpt-4o-mini-tts, which is paid by tokens that its plain answers do not tell,
 /// `characters` is what a long text was measured to cost.
@@ -114,7 +114,7 @@ struct Rate {
 }
 
 impl Prices {
-    /// The day on which the table was compared with the providers' pages.
+    /// The day of the prices in the table.
     pub fn as_of(&self) -> &str {
         &self.as_of
     }
