@@ -34,6 +34,7 @@ use crate::common::chat::{Media, Message, ResponseFormat, Sampling, Tool, ToolCh
 use crate::common::config::{Config, ProviderName};
 use crate::common::events::TurnEvent;
 use crate::common::speech::AudioFormat;
+use crate::router::question::Wish;
 use crate::router::usage::Ledger;
 use crate::store::Store;
 
@@ -200,7 +201,8 @@ impl Router {
             Job::Chat(ask) if ask.speak.is_some() => {
                 drop(tokio::spawn(speak::accompany(shared, ask, outlet, cancelled)));
             }
-            job => drop(tokio::spawn(run::run(shared, job, outlet, cancelled))),
+            Job::Chat(ask) => drop(tokio::spawn(run::run(shared, Wish::Chat(ask), outlet, cancelled))),
+            Job::Image(ask) => drop(tokio::spawn(run::run(shared, Wish::Image(ask), outlet, cancelled))),
         }
         TurnHandle { _alive: alive }
     }

@@ -14,8 +14,14 @@ use crate::router::asking::Said;
 use crate::router::choose::{Link, chain, image_chain};
 use crate::router::turn::Plan;
 use crate::router::usage::asked_tokens;
-use crate::router::{Ask, ImageAsk, Input, Job, Roster, Shared, budget, context, paint};
+use crate::router::{Ask, ImageAsk, Input, Roster, Shared, budget, context, paint};
 use crate::store::{DEFAULT_PROFILE, ModelProfile, ReadError, Snapshot, estimated_tokens};
+
+/// What a turn is about; what is only to be spoken asks no model.
+pub enum Wish {
+    Chat(Ask),
+    Image(ImageAsk),
+}
 
 /// What a turn needs to know before it can ask anybody.
 pub struct Prepared {
@@ -75,22 +81,21 @@ impl Question {
 }
 
 /// Reads config, roster, profile and history, all as they are now: a change of any of them holds from the next question on.
-pub async fn prepare(shared: &Shared, job: Job, now: Zoned, roll: fn() -> f64) -> Result<Prepared, ErrorBody> {
+pub async fn prepare(shared: &Shared, wish: Wish, now: Zoned, roll: fn() -> f64) -> Result<Prepared, ErrorBody> {
     let config = shared.config.borrow().clone();
     let roster = shared.roster.borrow().clone();
     let on_roster = |name| roster.providers.contains_key(&name);
-    let (question, chain) = match job {
-        Job::Chat(ask) => {
+    let (question, chain) = match wish {
+        Wish::Chat(ask) => {
             let (profile, history) = look_up(shared, &ask).await?;
             let chain = chain(&config.providers, &profile, &ask, on_roster)?;
             (Question::Chat { ask, profile, history }, chain)
         }
-        Job::Image(ask) => {
+        Wish::Image(ask) => {
             paint::check(&ask)?;
             let chain = image_chain(&config.providers, &ask, on_roster)?;
             (Question::Image(ask), chain)
         }
-        Job::Speak(_) => return Err(ErrorBody::new(ErrorCode::Unsupported, "this hub cannot speak yet")),
     };
     let (profile, named) = match &question {
         Question::Chat { ask, profile, .. } => (Some(profile), ask.provider.is_some()),

@@ -20,10 +20,10 @@ use crate::common::events::{News, TurnEvent, TurnFailure};
 use crate::common::time::{UnixMillis, whole_ms};
 use crate::router::asking::{Slot, Used};
 use crate::router::keep::{SAVE_DEADLINE, keep};
-use crate::router::question::{Prepared, Question, prepare};
+use crate::router::question::{Prepared, Question, Wish, prepare};
 use crate::router::turn::{Step, Turn};
 use crate::router::usage::{End, Finished};
-use crate::router::{Job, Roster, Shared, TURNS_MAX, TurnKey};
+use crate::router::{Roster, Shared, TURNS_MAX, TurnKey};
 
 /// Where the news of one turn go.
 pub struct Outlet {
@@ -32,7 +32,7 @@ pub struct Outlet {
 }
 
 /// One turn from question to end. Ends early when the other half of `cancelled` is dropped.
-pub async fn run(shared: Arc<Shared>, job: Job, outlet: Outlet, mut cancelled: oneshot::Receiver<Infallible>) {
+pub async fn run(shared: Arc<Shared>, wish: Wish, outlet: Outlet, mut cancelled: oneshot::Receiver<Infallible>) {
     let asked_at = Instant::now();
     let Ok(_place) = shared.places.clone().try_acquire_owned() else {
         let busy = format!("the hub is answering {TURNS_MAX} requests already; try again in a moment");
@@ -40,7 +40,7 @@ pub async fn run(shared: Arc<Shared>, job: Job, outlet: Outlet, mut cancelled: o
         return refuse(&outlet, asked_at, body).await;
     };
     // In a box of its own, which is gone when the answer begins: what a future once held, it holds to its end.
-    let preparing = Box::pin(prepare(&shared, job, Zoned::now(), roll));
+    let preparing = Box::pin(prepare(&shared, wish, Zoned::now(), roll));
     let prepared = tokio::select! {
         biased;
         _ = &mut cancelled => Err(ErrorBody::new(ErrorCode::Cancelled, "stopped on request")),

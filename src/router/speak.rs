@@ -18,10 +18,11 @@ use crate::common::chat::Usage;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::events::{News, TurnEvent, TurnFailure, TurnSummary};
 use crate::common::time::whole_ms;
+use crate::router::question::Wish;
 use crate::router::run::{self, Outlet};
 use crate::router::speaker::{Heard, Speaker, WAITING_BYTES_MAX};
 use crate::router::voices::{chain, narrow};
-use crate::router::{Ask, Job, Mode, Shared, SpeakAsk, TURNS_MAX, VoiceWish};
+use crate::router::{Ask, Mode, Shared, SpeakAsk, TURNS_MAX, VoiceWish};
 use crate::store::{DEFAULT_PROFILE, ReadError};
 
 /// News of a turn on their way through this stage: few, so that a slow client still holds the provider back.
@@ -154,7 +155,7 @@ pub async fn accompany(shared: Arc<Shared>, ask: Ask, outlet: Outlet, cancelled:
     let speaker = speaker(&shared, &ask.speak.clone().unwrap_or_default(), ask.mode, &profile).await;
     let (inner, news) = mpsc::channel(INNER_QUEUE_LEN);
     let (alive, inner_cancelled) = oneshot::channel();
-    let turn = run::run(Arc::clone(&shared), Job::Chat(ask), Outlet { key: outlet.key, out: inner }, inner_cancelled);
+    let turn = run::run(Arc::clone(&shared), Wish::Chat(ask), Outlet { key: outlet.key, out: inner }, inner_cancelled);
     let mut stage = Stage {
         shared,
         profile,
