@@ -63,6 +63,16 @@ impl Assembly {
         Message { role: Role::Assistant, parts: self.parts.into_iter().map(part).collect() }
     }
 
+    /// Takes the calls out again: nobody will answer them.
+    pub fn forget_calls(&mut self) {
+        let is_call = |piece: &Piece| match piece {
+            Piece::Call { .. } => true,
+            Piece::Verbatim(item) => matches!(item.stands_for.as_deref(), Some(Part::ToolCall(_))),
+            _ => false,
+        };
+        self.parts.retain(|piece| !is_call(piece));
+    }
+
     fn text(&mut self, text: &str) {
         self.text_bytes += text.len();
         match self.parts.last_mut() {

@@ -1,6 +1,11 @@
 //! What a running turn tells whoever asked. Made by the router, read by every door.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::common::chat::{FinishReason, ImagePiece, Progress, ToolCallDelta, Usage};
 use crate::common::error::ErrorBody;
@@ -19,7 +24,12 @@ pub struct TurnEvent {
 pub enum News {
     Text(Box<str>),
     Reasoning(Box<str>),
+    /// A piece of a call. Indexes go on counting over the rounds of one answer.
     ToolCall(Box<ToolCallDelta>),
+    /// The hub has made a call that the model asked for, or says why it has not.
+    ToolResult(Box<ToolResultNews>),
+    /// A call waits for a person's word.
+    Confirm(Box<ConfirmNews>),
     Image(Box<ImagePiece>),
     /// Speech. Comes beside the text, a sentence behind it.
     Audio(Box<AudioPiece>),
@@ -37,6 +47,64 @@ impl News {
     /// Whether nothing comes after this.
     pub fn is_last(&self) -> bool {
         matches!(self, News::Done(_) | News::Failed(_))
+    }
+}
+
+/// What came of one call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolResultNews {
+    /// That of the call's pieces.
+    pub call_id: Box<str>,
+    /// As the model wrote it.
+    pub name: Box<str>,
+    /// What the model reads.
+    pub text: Box<str>,
+    pub is_error: bool,
+    /// Milliseconds that the call took; 0 where it was not made.
+    pub ms: u64,
+    /// MCP `structuredContent`.
+    pub structured: Option<Value>,
+}
+
+/// A call that is made only once a person agrees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfirmNews {
+    pub confirm_id: Box<str>,
+    /// The tool's own name.
+    pub tool: Box<str>,
+    pub title: Option<Box<str>>,
+    pub arguments: Value,
+    pub expires_in_s: u64,
+    pub answer: Answerer,
+}
+
+/// Takes one answer to a question. Clones are one: whoever answers first is heard.
+#[derive(Clone)]
+pub struct Answerer(pub Arc<Mutex<Option<oneshot::Sender<bool>>>>);
+
+impl Answerer {
+    /// One that nobody has answered, and where its answer comes out.
+    pub fn new() -> (Answerer, oneshot::Receiver<bool>) {
+        let (tell, told) = oneshot::channel();
+        (Answerer(Arc::new(Mutex::new(Some(tell)))), told)
+    }
+
+    /// Answers; false where somebody has already, or nobody waits any more.
+    pub fn answer(&self, accept: bool) -> bool {
+        let tell = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tell.is_some_and(|tell| tell.send(accept).is_ok())
+    }
+}
+
+impl fmt::Debug for Answerer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answerer")
+    }
+}
+
+impl PartialEq for Answerer {
+    fn eq(&self, other: &Answerer) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -13,3 +13,4 @@ pub mod rate;
 pub mod secret;
 pub mod speech;
 pub mod time;
+pub mod who;

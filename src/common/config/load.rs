@@ -144,7 +144,9 @@ impl<'a> Layers<'a> {
         let defaults = serde_json::to_value(Config::default()).expect("the defaults are plain data");
         let mut known = defaults.clone();
         let mut server = serde_json::to_value(McpServer::default()).expect("the defaults are plain data");
-        server["headers_env"][ANY] = Value::Null;
+        for map in ["headers_env", "env", "env_from"] {
+            server[map][ANY] = Value::Null;
+        }
         known["mcp"]["servers"][ANY] = server;
         let tree = defaults.clone();
         Layers { name, text, known, defaults, tree, places: BTreeMap::new(), problems: Vec::new() }

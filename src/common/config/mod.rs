@@ -4,6 +4,7 @@
 mod load;
 mod problem;
 mod secrets;
+mod server;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -13,12 +14,16 @@ mod watch;
 pub use load::{FILE_NAME, Loaded, load, load_without_file, process_env};
 pub use problem::{ConfigError, Problem};
 pub use secrets::{SecretError, api_key};
+pub use server::{SERVER_NAME_BYTES_MAX, is_server_name};
 pub use watch::{RESTART_KEYS, Watcher};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::common::who::Role;
 
 /// The whole file. Every key has a default, so that an empty file is a working hub.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -250,6 +255,8 @@ pub struct ModelProfileSeed {
     pub system_prompt: Option<String>,
     pub temperature: Option<f32>,
     pub max_tokens: Option<u32>,
+    /// False: the model is given no tools.
+    pub tools: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -279,14 +286,25 @@ pub struct Mqtt {
     pub base_topic: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Tools: the hub's own face to MCP clients, and the servers behind it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mcp {
     pub servers: BTreeMap<String, McpServer>,
+    /// Programs that run at once; one more begins when another has been idle.
+    pub max_processes: usize,
+    /// Seconds without a call after which a program is stopped.
+    pub idle_s: u64,
+    /// Tools that a model is shown at most; the others it finds with `search_tools`. A provider's own limit still holds.
+    pub tools_shown: usize,
+    /// Rounds of calls and answers in one turn of a model.
+    pub tool_rounds: u32,
+    /// How many seconds a person has to confirm what cannot be undone.
+    pub confirm_s: u64,
 }
 
 /// An MCP server behind the hub: a `command` or a `url`, not both.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct McpServer {
     pub command: Vec<String>,
@@ -294,6 +312,39 @@ pub struct McpServer {
     /// Header name to the environment variable that holds its value.
     pub headers_env: BTreeMap<String, String>,
     pub enabled: bool,
+    /// How a `url` is spoken to.
+    pub transport: Transport,
+    /// Variables that its program gets beside `PATH`, `HOME`, `LANG` and `TZ`. No secrets: see `env_from`.
+    pub env: BTreeMap<String, String>,
+    /// A variable of its program to the variable of the hub that holds the value.
+    pub env_from: BTreeMap<String, String>,
+    /// The folder in which its program runs.
+    pub cwd: Option<String>,
+    /// Its tools and prompts are called by their own names alone, where nobody else has them when they are first seen.
+    pub bare: bool,
+    /// Its tools are usable at once, and so are changed ones, without an owner's word.
+    pub trust: bool,
+    /// Seconds for one call.
+    pub call_s: u64,
+    /// Calls at once.
+    pub max_calls: usize,
+    /// MiB of address space that its program may take. None: no limit of its own.
+    pub memory_mb: Option<u64>,
+    /// Who may call its tools.
+    pub access: Role,
+}
+
+/// See [`McpServer::transport`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Streamable HTTP, and where a server knows only the older way, that.
+    #[default]
+    Auto,
+    /// Streamable HTTP.
+    Http,
+    /// HTTP with SSE, as before 2025-03-26.
+    Sse,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -441,9 +492,37 @@ impl Default for Mqtt {
     }
 }
 
+impl Default for Mcp {
+    fn default() -> Mcp {
+        Mcp {
+            servers: BTreeMap::new(),
+            max_processes: 32,
+            idle_s: 300,
+            tools_shown: 64,
+            tool_rounds: 12,
+            confirm_s: 60,
+        }
+    }
+}
+
 impl Default for McpServer {
     fn default() -> McpServer {
-        McpServer { command: Vec::new(), url: None, headers_env: BTreeMap::new(), enabled: true }
+        McpServer {
+            command: Vec::new(),
+            url: None,
+            headers_env: BTreeMap::new(),
+            enabled: true,
+            transport: Transport::Auto,
+            env: BTreeMap::new(),
+            env_from: BTreeMap::new(),
+            cwd: None,
+            bare: false,
+            trust: false,
+            call_s: 60,
+            max_calls: 16,
+            memory_mb: None,
+            access: Role::Member,
+        }
     }
 }
 

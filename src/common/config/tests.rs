@@ -29,7 +29,7 @@ fn the_file_is_the_defaults() {
 
 #[test]
 fn the_commented_examples_of_the_file_are_good() {
-    let uncommented = FILE.replace("    # ", "    ");
+    let uncommented = FILE.replace("\n    # ", "\n    ");
     let config = good(&uncommented[uncommented.find("\nmcp:").unwrap()..], &[]);
     assert_eq!(config.mcp.servers["memory"].command[0], "npx");
     assert_eq!(config.mcp.servers["context7"].headers_env["Authorization"], "CONTEXT7_TOKEN");

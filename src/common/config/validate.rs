@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Config, McpServer, Provider};
+use super::{Config, Mcp, McpServer, Provider, is_server_name};
 use crate::common::log;
 
 /// The longest deadline, seconds: one day.
@@ -12,9 +12,6 @@ const DEADLINE_S_MAX: u64 = 24 * 60 * 60;
 
 /// The most that one provider is asked again.
 const RETRIES_MAX: u32 = 10;
-
-/// The longest name of an MCP server, bytes; names of tools are built from it.
-const SERVER_NAME_BYTES_MAX: usize = 64;
 
 /// A key whose value cannot be.
 pub(super) struct Fault {
@@ -31,6 +28,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     providers(config, &mut faults);
     speech_and_budget(config, &mut faults);
     devices(config, &mut faults);
+    mcp(&config.mcp, &mut faults);
     for (name, server) in &config.mcp.servers {
         mcp_server(name, server, &mut faults);
     }
@@ -197,50 +195,40 @@ fn devices(config: &Config, faults: &mut Faults) {
 }
 
 fn mcp_server(name: &str, server: &McpServer, faults: &mut Faults) {
-    let key = |key: &str| format!("mcp.servers.{name}.{key}");
-    let is_name_char = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !(1..=SERVER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(is_name_char) {
+    let row = format!("mcp.servers.{name}");
+    if !is_server_name(name) {
         faults.add(
-            format!("mcp.servers.{name}"),
+            row.clone(),
             "the name cannot be part of a tool's name",
-            "1 to 64 of A-Z a-z 0-9 _ -",
+            "1 to 24 of A-Z a-z 0-9 _ -, with no two underscores in a row and none at the end",
         );
     }
-    match (&server.command[..], &server.url) {
-        ([], None) => {
-            faults.add(format!("mcp.servers.{name}"), "it has neither `command` nor `url`", "give it one of the two")
-        }
-        ([], Some(url)) => {
-            if let Err(text) = http_url(url) {
-                faults.add(key("url"), text, "for example https://host/mcp");
-            }
-        }
-        (_, Some(_)) => {
-            faults.add(format!("mcp.servers.{name}"), "it has both `command` and `url`", "remove one of the two")
-        }
-        ([program, ..], None) if program.is_empty() => faults.add(key("command"), "the program's name is empty", ""),
-        (_, None) => {}
+    for fault in server.faults() {
+        let key = if fault.key.is_empty() { row.clone() } else { format!("{row}.{}", fault.key) };
+        faults.add(key, fault.text, fault.help);
     }
-    if !server.command.is_empty() && !server.headers_env.is_empty() {
-        faults.add(key("headers_env"), "a server that is a command gets no headers", "");
+}
+
+fn mcp(mcp: &Mcp, faults: &mut Faults) {
+    if !(1..=1024).contains(&mcp.max_processes) {
+        faults.add("mcp.max_processes", "1 to 1024 programs at once", "32 is the default");
     }
-    for (header, env) in &server.headers_env {
-        if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-            faults.add(key("headers_env"), "a header's name has other characters", "for example Authorization");
-        }
-        if !is_env_name(env) {
-            let help = "it names the variable that holds the header's value; the value itself does not belong here";
-            faults.add(
-                format!("mcp.servers.{name}.headers_env.{header}"),
-                "this is no name of an environment variable",
-                help,
-            );
-        }
+    if !(5..=86_400).contains(&mcp.idle_s) {
+        faults.add("mcp.idle_s", "5 to 86400 seconds", "300 is the default");
+    }
+    if !(1..=512).contains(&mcp.tools_shown) {
+        faults.add("mcp.tools_shown", "1 to 512 tools", "64 is the default");
+    }
+    if !(1..=64).contains(&mcp.tool_rounds) {
+        faults.add("mcp.tool_rounds", "1 to 64 rounds", "12 is the default");
+    }
+    if !(5..=600).contains(&mcp.confirm_s) {
+        faults.add("mcp.confirm_s", "5 to 600 seconds", "60 is the default");
     }
 }
 
 /// `http://` or `https://`, a host, and nothing that a request's path cannot be put behind.
-fn http_url(url: &str) -> Result<(), &'static str> {
+pub(super) fn http_url(url: &str) -> Result<(), &'static str> {
     let parsed: hyper::Uri = url.parse().map_err(|_| "this is no URL")?;
     if !matches!(parsed.scheme_str(), Some("http" | "https")) {
         return Err("the URL must begin with http:// or https://");
@@ -299,7 +287,7 @@ fn is_origin(origin: &str) -> bool {
         })
 }
 
-fn is_env_name(name: &str) -> bool {
+pub(super) fn is_env_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.starts_with("sk_")
