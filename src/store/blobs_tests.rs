@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::common::chat::{Part, Role};
+use crate::common::who::HOUSE;
 use crate::store::bounds::Bounds;
 use crate::store::open::Opener;
 use crate::store::{NewMessage, Seen};
@@ -48,7 +49,7 @@ async fn what_was_not_used_for_longest_goes_first() {
     // A message that shows it uses it, too.
     let picture = Part::Image(Media { mime: "image/png".into(), data: Bytes::from(vec![3; 10]) });
     let shown = NewMessage { parts: vec![picture], ..NewMessage::new(Role::User, "", 1) };
-    store.append("c", vec![shown]).await.expect("room");
+    store.append(HOUSE, "c", vec![shown]).await.expect("room");
     let mut feed = store.subscribe();
     let e = put(5, 85).await;
     assert_eq!(kept(&store, [&a, &c, &d, &e]).await, [false, true, false, true]);
@@ -64,7 +65,7 @@ async fn what_was_not_used_for_longest_goes_first() {
     let f = put(6, 200).await;
     assert_eq!(kept(&store, [&c, &e, &f]).await, [false, false, true]);
     // A conversation that is deleted leaves its blobs to their age.
-    assert_eq!(store.delete_conversation("c").await, Ok(true));
+    assert_eq!(store.delete_conversation("c", None).await, Ok(true));
     assert!(store.close().await);
 }
 

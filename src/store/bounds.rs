@@ -3,6 +3,9 @@
 /// Bytes of all blobs together.
 pub const BLOBS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Entries kept: some 3 MB, and weeks of a busy house.
+pub const AUDIT_LEN_MAX: u64 = 10_000;
+
 /// Days with usage that are kept: two years, and more where on some days nothing was asked. They are counted and not
 /// measured from today, so that a hub whose clock was wrong for an hour forgets one day and not all.
 pub const USAGE_DAYS_MAX: usize = 731;
@@ -26,6 +29,8 @@ pub(super) struct Bounds {
     pub(super) usage_days: usize,
     /// Rows of one day, before the rest of it becomes one: whoever names models at random must not fill the disk.
     pub(super) usage_rows_per_day: usize,
+    /// Entries of the audit.
+    pub(super) audit: u64,
 }
 
 impl Bounds {
@@ -38,5 +43,6 @@ impl Bounds {
         blob_bytes: BLOBS_BYTES_MAX,
         usage_days: USAGE_DAYS_MAX,
         usage_rows_per_day: USAGE_ROWS_PER_DAY_MAX,
+        audit: AUDIT_LEN_MAX,
     };
 }

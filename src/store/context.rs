@@ -157,6 +157,7 @@ mod tests {
 
     use super::super::NewMessage;
     use super::*;
+    use crate::common::who::HOUSE;
 
     #[test]
     fn tokens_are_guessed_on_the_high_side() {
@@ -181,10 +182,10 @@ mod tests {
                 for (at, (user, text)) in said.iter().enumerate() {
                     let role = if *user { Role::User } else { Role::Assistant };
                     let message = NewMessage { reasoning: Some("long ".repeat(99)), ..NewMessage::new(role, text, at as u64) };
-                    store.append("c", vec![message]).await.expect("room");
+                    store.append(HOUSE, "c", vec![message]).await.expect("room");
                 }
                 // A neighbour whose messages must not be taken for ours.
-                store.append("b", vec![NewMessage::new(Role::User, "hello", 1)]).await.expect("room");
+                store.append(HOUSE, "b", vec![NewMessage::new(Role::User, "hello", 1)]).await.expect("room");
                 let context = store.context("c", budget).await.expect("readable");
                 store.close().await;
                 context

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::blobs::{self, Kept};
 use super::feed::Kind;
 use super::messages::{self, NewMessage, StoredMessage};
+use super::records::{check_text, compare};
 use super::tables::{CONVERSATIONS, CONVERSATIONS_BY_TIME, MESSAGES, META, META_HISTORY_BYTES, decode, encode, meta};
 use super::writer::Batch;
 use super::{ReadError, Snapshot, Store, UnixMillis, WriteError};
 use crate::common::chat::Role;
 use crate::common::ids;
+use crate::common::who::HOUSE;
 
 /// Messages of one `append`: a turn has two, and two more for each time that it called tools.
 pub const MESSAGES_PER_APPEND_MAX: usize = 64;
@@ -25,11 +27,17 @@ pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A title made from the user's first words, characters.
 const TITLE_CHARS_MAX: usize = 60;
 
+/// A title that somebody gives, bytes.
+const TITLE_BYTES_MAX: usize = 256;
+
 /// A conversation, without its messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversation {
     pub id: String,
-    /// The beginning of what the user said first.
+    /// Whose it is: a user's name, or `house`. Nobody else finds it, but for an owner.
+    #[serde(default = "house")]
+    pub user: String,
+    /// The beginning of what the user said first, or what it was called since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     pub created_at_ms: UnixMillis,
@@ -43,13 +51,13 @@ pub struct Conversation {
 }
 
 impl Store {
-    /// Adds messages to the end of a conversation, which begins with them where there was none; their pictures and sounds
-    /// go among the blobs. All or none.
-    pub async fn append(&self, conversation_id: &str, messages: Vec<NewMessage>) -> Result<(), WriteError> {
+    /// Adds messages to the end of a conversation of `user`, which begins with them where there was none; their pictures and
+    /// sounds go among the blobs. All or none. [`WriteError::NotFound`]: it is somebody else's.
+    pub async fn append(&self, user: &str, conversation_id: &str, messages: Vec<NewMessage>) -> Result<(), WriteError> {
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
         let (from_ms, to_ms) = (first.at_ms, last.at_ms);
         check(conversation_id, &messages)?;
-        let id = conversation_id.to_owned();
+        let (id, user) = (conversation_id.to_owned(), user.to_owned());
         let title = messages.iter().find(|message| message.role == Role::User).and_then(|message| title(&message.text));
         let (values, media) = match messages.iter().all(|message| message.parts.is_empty()) {
             true => lay_out(messages),
@@ -64,15 +72,49 @@ impl Store {
             for kept in &media {
                 blobs::put(batch, kept)?;
             }
-            append(batch, &id, title.as_deref(), (from_ms, to_ms), &values)
+            append(batch, (&user, &id), title.as_deref(), (from_ms, to_ms), &values)
         })
         .await
     }
 
-    /// Forgets a conversation; false when there was none.
-    pub async fn delete_conversation(&self, id: &str) -> Result<bool, WriteError> {
+    /// Forgets a conversation, with `if_revision` as in [`Store::put`]; false when there was none.
+    pub async fn delete_conversation(&self, id: &str, if_revision: Option<u64>) -> Result<bool, WriteError> {
         let id = id.to_owned();
-        self.write(id.len(), move |batch| delete(batch, &id).map(Ok)).await
+        self.write(id.len(), move |batch| {
+            // What cannot be read has no revision that anybody could know.
+            let current = record(batch, &id)?.map(|found| found.map_or(u64::MAX, |stored| stored.revision));
+            match compare(current, if_revision) {
+                Ok(()) => delete(batch, &id).map(Ok),
+                Err(conflict) => Ok(Err(conflict)),
+            }
+        })
+        .await
+    }
+
+    /// Gives a conversation another title, or none: then the next question becomes it. It stays where it is in the list.
+    pub async fn rename_conversation(
+        &self,
+        id: &str,
+        title: Option<&str>,
+        if_revision: Option<u64>,
+    ) -> Result<Conversation, WriteError> {
+        check_text("title", title, TITLE_BYTES_MAX)?;
+        let (id, title) = (id.to_owned(), title.map(str::to_owned));
+        self.write(id.len(), move |batch| {
+            let mut conversation = match record(batch, &id)? {
+                Some(Ok(conversation)) => conversation,
+                Some(Err(detail)) => return Ok(Err(WriteError::Disk(detail))),
+                None => return Ok(Err(WriteError::NotFound(described(&id)))),
+            };
+            if let Err(conflict) = compare(Some(conversation.revision), if_revision) {
+                return Ok(Err(conflict));
+            }
+            conversation.title.clone_from(&title);
+            conversation.revision = batch.changed(Kind::Conversation, &id);
+            batch.txn.open_table(CONVERSATIONS)?.insert(id.as_str(), encode(&conversation).as_slice())?;
+            Ok(Ok(conversation))
+        })
+        .await
     }
 
     /// See [`Snapshot::conversation`].
@@ -84,11 +126,14 @@ impl Store {
     /// See [`Snapshot::conversations`].
     pub async fn conversations(
         &self,
+        user: Option<&str>,
         after: Option<(UnixMillis, String)>,
         limit: usize,
     ) -> Result<Vec<Conversation>, ReadError> {
+        let user = user.map(str::to_owned);
         self.read(move |snapshot| {
-            snapshot.conversations(after.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str())), limit)
+            let after = after.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str()));
+            snapshot.conversations(user.as_deref(), after, limit)
         })
         .await
     }
@@ -112,10 +157,11 @@ impl Snapshot {
         found.map(|value| decode(value.value(), &described(id)).map_err(ReadError::Corrupt)).transpose()
     }
 
-    /// Up to `limit` (at most [`PAGE_LEN_MAX`]) conversations, the newest first; `after` is `updated_at_ms` and `id` of
-    /// the last one seen.
+    /// Up to `limit` (at most [`PAGE_LEN_MAX`]) conversations of `user`, or of everybody, the newest first; `after` is
+    /// `updated_at_ms` and `id` of the last one seen.
     pub fn conversations(
         &self,
+        user: Option<&str>,
         after: Option<(UnixMillis, &str)>,
         limit: usize,
     ) -> Result<Vec<Conversation>, ReadError> {
@@ -124,11 +170,15 @@ impl Snapshot {
             Some(seen) => by_time.range(..seen)?,
             None => by_time.range::<(u64, &str)>(..)?,
         };
-        let mut page = Vec::new();
-        for entry in entries.rev().take(limit.min(PAGE_LEN_MAX)) {
+        let (mut page, limit) = (Vec::new(), limit.min(PAGE_LEN_MAX));
+        for entry in entries.rev() {
+            if page.len() >= limit {
+                break;
+            }
             let (key, _) = entry?;
             let (_, id) = key.value();
-            page.extend(self.conversation(id)?);
+            let found = self.conversation(id)?;
+            page.extend(found.filter(|conversation| user.is_none_or(|user| user == conversation.user)));
         }
         Ok(page)
     }
@@ -173,13 +223,16 @@ impl Snapshot {
 
 fn append(
     batch: &mut Batch,
-    id: &str,
+    (user, id): (&str, &str),
     title: Option<&str>,
     (from_ms, to_ms): (UnixMillis, UnixMillis),
     values: &[Vec<u8>],
 ) -> Result<Result<(), WriteError>, redb::Error> {
     let bounds = batch.bounds;
     let stored = match record(batch, id)? {
+        Some(Ok(conversation)) if conversation.user != user => {
+            return Ok(Err(WriteError::NotFound(described(id))));
+        }
         Some(Ok(conversation)) => Some(conversation),
         Some(Err(detail)) => return Ok(Err(WriteError::Disk(detail))),
         None => None,
@@ -187,6 +240,7 @@ fn append(
     let listed_at = stored.as_ref().map(|conversation| conversation.updated_at_ms);
     let mut conversation = stored.unwrap_or_else(|| Conversation {
         id: id.to_owned(),
+        user: user.to_owned(),
         title: None,
         created_at_ms: from_ms,
         updated_at_ms: to_ms,
@@ -293,6 +347,11 @@ fn add_history_bytes(batch: &mut Batch, bytes: i64) -> Result<(), redb::Error> {
 
 fn described(id: &str) -> String {
     format!("conversation {id}")
+}
+
+/// Whose everything is that was said before there were users.
+fn house() -> String {
+    HOUSE.into()
 }
 
 fn check(id: &str, messages: &[NewMessage]) -> Result<(), WriteError> {

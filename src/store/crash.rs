@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::disks::{Trouble, after_power_cut, folder};
 use super::{NewMessage, OpenError, ReadError, Store, WriteError};
 use crate::common::chat::Role;
+use crate::common::who::HOUSE;
 
 const ID: &str = "kitchen";
 
@@ -56,7 +57,7 @@ fn a_killed_process_loses_nothing_that_was_answered() {
 async fn write_until_killed(path: &Path) {
     let store = Store::open(path).expect("a new file");
     for number in 1.. {
-        store.append(ID, vec![said(number)]).await.expect("the disk has room");
+        store.append(HOUSE, ID, vec![said(number)]).await.expect("the disk has room");
         eprintln!("answered {number}");
     }
 }
@@ -67,7 +68,7 @@ fn a_power_cut_at_any_moment_loses_nothing_that_was_answered() {
     let path = home.path().join("hearth.redb");
     runtime().block_on(async {
         let store = Store::open(&path).expect("a new file");
-        store.append(ID, vec![said(1)]).await.expect("room");
+        store.append(HOUSE, ID, vec![said(1)]).await.expect("room");
         assert!(store.close().await);
     });
     let before = fs::read(&path).expect("the file");
@@ -77,7 +78,7 @@ fn a_power_cut_at_any_moment_loses_nothing_that_was_answered() {
     runtime().block_on(async {
         let store = disk.open(&path).expect("a whole file");
         for number in 2..=40 {
-            store.append(ID, vec![said(number)]).await.expect("room");
+            store.append(HOUSE, ID, vec![said(number)]).await.expect("room");
             answered.push(disk.tape.lock().unwrap().len());
         }
         assert!(store.close().await);
@@ -109,13 +110,13 @@ async fn a_full_disk_is_said_and_writing_goes_on_when_there_is_room_again() {
     let path = home.path().join("hearth.redb");
     let disk = Arc::new(Trouble::default());
     let store = disk.open(&path).expect("a new file");
-    store.append(ID, vec![said(1)]).await.expect("room");
+    store.append(HOUSE, ID, vec![said(1)]).await.expect("room");
     disk.full.store(true, Ordering::SeqCst);
     for _ in 0..3 {
-        assert_eq!(store.append(ID, vec![said(2)]).await, Err(WriteError::DiskFull));
+        assert_eq!(store.append(HOUSE, ID, vec![said(2)]).await, Err(WriteError::DiskFull));
     }
     disk.full.store(false, Ordering::SeqCst);
-    store.append(ID, vec![said(2)]).await.expect("room again");
+    store.append(HOUSE, ID, vec![said(2)]).await.expect("room again");
     assert_eq!(texts(&store).len(), 2);
     assert!(store.close().await);
 }
@@ -129,7 +130,7 @@ async fn the_reserve_takes_the_last_words_of_a_full_disk() {
     let store = disk.open(&path).expect("a new file");
     assert_eq!(fs::metadata(&reserve).expect("a reserve").len(), super::reserve::RESERVE_BYTES as u64);
     *disk.full_beside.lock().unwrap() = Some(reserve.clone());
-    store.append(ID, vec![said(1)]).await.expect("the reserve is room");
+    store.append(HOUSE, ID, vec![said(1)]).await.expect("the reserve is room");
     assert_eq!(texts(&store).len(), 1);
     assert!(store.close().await);
     // The test's real disk has room, so that the reserve is whole again.
@@ -144,7 +145,7 @@ async fn a_commit_that_says_it_failed_and_did_not_is_not_done_twice() {
     let mut feed = store.subscribe();
     for number in 1..=5 {
         disk.lying_syncs.store(1, Ordering::SeqCst);
-        store.append(ID, vec![said(number)]).await.expect("it is on the disk");
+        store.append(HOUSE, ID, vec![said(number)]).await.expect("it is on the disk");
         assert!(matches!(feed.recv().await, super::Seen::Change(change) if change.revision == number));
     }
     assert_eq!(disk.lying_syncs.load(Ordering::SeqCst), 0, "every lie was told");
@@ -161,7 +162,7 @@ async fn a_disk_that_cannot_be_read_is_opened_anew_when_it_can() {
     // More than redb keeps in memory, so that reading has to touch the disk.
     for number in 0..40 {
         let text = "x".repeat(900_000);
-        store.append(&format!("c-{number}"), vec![NewMessage::new(Role::User, text, 1)]).await.expect("room");
+        store.append(HOUSE, &format!("c-{number}"), vec![NewMessage::new(Role::User, text, 1)]).await.expect("room");
     }
     disk.unreadable.store(true, Ordering::SeqCst);
     let failed = async {
@@ -173,7 +174,7 @@ async fn a_disk_that_cannot_be_read_is_opened_anew_when_it_can() {
     assert!(matches!(failed.await, Err(ReadError::Disk(_))));
     disk.unreadable.store(false, Ordering::SeqCst);
     // A write behind the writer's healing, so that it is done.
-    store.append(ID, vec![said(1)]).await.expect("a disk that works");
+    store.append(HOUSE, ID, vec![said(1)]).await.expect("a disk that works");
     for number in 0..40 {
         assert_eq!(store.messages(&format!("c-{number}"), None, 1).await.expect("readable").len(), 1);
     }

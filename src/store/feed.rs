@@ -2,7 +2,7 @@
 //! silence: a reader that falls behind is told to read everything again.
 
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 /// Changes kept for a reader that is busy. Past it the reader rereads, which costs about as much as so many changes.
 pub(super) const FEED_LEN: usize = 1024;
@@ -11,7 +11,8 @@ pub(super) const FEED_LEN: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub kind: Kind,
-    /// The conversation's id, the profile's name, the blob's id, the day of the usage.
+    /// The conversation's id, the blob's id, the day of the usage, the
+    /// newest number of the audit; of all else the record's key.
     pub key: Box<str>,
     /// Of the thing as it now is; of the deletion when `deleted`. Rises over the whole store.
     pub revision: u64,
@@ -25,6 +26,14 @@ pub enum Kind {
     Profile,
     Blob,
     Usage,
+    User,
+    Token,
+    UserProfile,
+    Setting,
+    Server,
+    Overlay,
+    Catalog,
+    Audit,
 }
 
 /// What [`Feed::recv`] saw.
@@ -62,6 +71,19 @@ impl Feed {
             }
         }
     }
+
+    /// The next news, where there are some. What was answered as written before this is called has been told by then.
+    pub fn try_recv(&mut self) -> Option<Seen> {
+        match self.0.try_recv() {
+            Ok(change) => Some(Seen::Change(change)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Seen::Closed),
+            Err(TryRecvError::Lagged(_)) => {
+                self.0 = self.0.resubscribe();
+                Some(Seen::Lagged)
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +101,15 @@ mod tests {
         assert_eq!(feed.recv().await, Seen::Lagged);
         sender.send(change(7_000)).expect("the feed listens");
         assert_eq!(feed.recv().await, Seen::Change(change(7_000)));
+        assert_eq!(feed.try_recv(), None);
+        for revision in 0..=FEED_LEN as u64 {
+            sender.send(change(revision)).expect("the feed listens");
+        }
+        assert_eq!((feed.try_recv(), feed.try_recv()), (Some(Seen::Lagged), None));
+        sender.send(change(8_000)).expect("the feed listens");
+        assert_eq!(feed.try_recv(), Some(Seen::Change(change(8_000))));
         drop(sender);
+        assert_eq!(feed.try_recv(), Some(Seen::Closed));
         assert_eq!(feed.recv().await, Seen::Closed);
     }
 

@@ -15,6 +15,7 @@ pub(super) struct Step {
 pub(super) const STEPS: &[Step] = &[
     // Messages with parts read as before where they have none: nothing that was written changes.
     Step { from_version: 1, run: tables::add_blobs_and_usage },
+    Step { from_version: 2, run: tables::add_users_and_servers },
 ];
 
 /// The layouts that a program can read: its own, and those it has steps from.
@@ -62,8 +63,9 @@ mod tests {
 
     use super::*;
     use crate::common::chat::Role;
+    use crate::common::who::HOUSE;
     use crate::store::tables::{BLOBS, CONVERSATIONS, CONVERSATIONS_BY_TIME, MESSAGES, META_REVISION, PROFILES, USAGE};
-    use crate::store::{ModelProfile, NewMessage, Store, UsageKey, UsageSum};
+    use crate::store::{ModelProfile, NewMessage, Setting, Store, UsageKey, UsageSum, User};
 
     #[test]
     fn every_version_that_ever_was_has_a_step() {
@@ -79,7 +81,7 @@ mod tests {
         let store = Store::open(&path).expect("a way from layout 1");
         let conversation = store.conversation("kitchen").await.expect("readable").expect("there");
         assert_eq!((conversation.message_count, conversation.title.as_deref()), (2, Some("Hello")));
-        assert_eq!(store.conversations(None, 9).await.expect("readable"), [conversation]);
+        assert_eq!(store.conversations(None, None, 9).await.expect("readable"), [conversation]);
         let said = store.messages("kitchen", None, 9).await.expect("readable");
         let told: Vec<_> = said.iter().map(|said| (said.seq, said.role, said.text.as_str(), said.partial)).collect();
         assert_eq!(told, [(1, Role::User, "Hello", false), (2, Role::Assistant, "Hi", true)]);
@@ -87,12 +89,12 @@ mod tests {
         assert!(said.iter().all(|said| said.parts.is_empty()));
         let context = store.context("kitchen", 1000).await.expect("readable");
         assert_eq!(context.iter().map(|message| message.text()).collect::<Vec<_>>(), ["Hello", "Hi"]);
-        let profile = store.profile("default").await.expect("readable").expect("there");
+        let profile = store.get::<ModelProfile>("default").await.expect("readable").expect("there");
         let expected = ModelProfile { temperature: Some(0.5), revision: 2, ..ModelProfile::new("default") };
         assert_eq!(profile, expected);
 
         // What is new works in it, and goes on where the old one was.
-        store.append("kitchen", vec![NewMessage::new(Role::User, "Again", 3)]).await.expect("room");
+        store.append(HOUSE, "kitchen", vec![NewMessage::new(Role::User, "Again", 3)]).await.expect("room");
         assert_eq!(store.messages("kitchen", None, 1).await.expect("readable")[0].seq, 3);
         assert!(store.conversation("kitchen").await.expect("readable").expect("there").revision > 2);
         store.put_blob("image/png", "x".into()).await.expect("room");
@@ -106,6 +108,38 @@ mod tests {
         let txn = db.begin_read().expect("a transaction");
         assert_eq!(txn.open_table(BLOBS).expect("a table").len().expect("readable"), 1);
         assert_eq!(txn.open_table(USAGE).expect("a table").len().expect("readable"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_layout_2_opens_and_what_is_new_works_in_it() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("hearth.redb");
+        write_layout_1(&path);
+        {
+            // As layout 2 made of it, with a day of usage.
+            let db = Database::create(&path).expect("a file");
+            let txn = db.begin_write().expect("a transaction");
+            tables::add_blobs_and_usage(&txn).expect("room");
+            let row = ("2026-11-22", "house", "default", "openai", "m");
+            txn.open_table(USAGE).expect("a table").insert(row, &br#"{"requests":3}"#[..]).expect("room");
+            txn.open_table(META).expect("a table").insert(META_SCHEMA_VERSION, 2).expect("room");
+            txn.commit().expect("a commit");
+        }
+        let store = Store::open(&path).expect("a way from layout 2");
+        let conversation = store.conversation("kitchen").await.expect("readable").expect("there");
+        assert_eq!(conversation.user, HOUSE, "what was said before there were users is the house's");
+        store.append(HOUSE, "kitchen", vec![NewMessage::new(Role::User, "Again", 3)]).await.expect("room");
+        let refused = store.append("ann", "kitchen", vec![NewMessage::new(Role::User, "Mine?", 4)]).await;
+        assert!(matches!(refused, Err(crate::store::WriteError::NotFound(_))), "{refused:?}");
+        let day = jiff::civil::date(2026, 11, 22);
+        assert_eq!(store.usage(day, day).await.expect("readable")[0].1.requests, 3);
+        let setting = Setting { key: "house.name".into(), value: "x".into(), revision: 0 };
+        assert_eq!(store.put(setting, Some(0)).await.map(|kept| kept.revision), Ok(4));
+        assert!(store.list::<User>().await.expect("readable").is_empty());
+        assert!(store.audit(None, 9, |_| true).await.expect("readable").is_empty());
+        assert!(store.close().await);
+        let db = Database::open(&path).expect("a whole file");
+        assert_eq!(version(&db).expect("readable"), Some(SCHEMA_VERSION));
     }
 
     /// A file as Hearth 0.1.0 wrote it: its tables, its keys, its JSON.

@@ -1,25 +1,35 @@
-//! One redb file: conversations, model profiles, blobs, usage, and a feed of what changed. One thread writes and commits what is queued
+//! One redb file: conversations, blobs, usage, records (users, profiles, settings, servers), and a feed of what changed. One thread writes and commits what is queued
 //! in one go; anybody reads. An answer to a write means that it is on the disk. Reads no clock and no config, and nothing
 //! here decides what is said to whom. `docs/STORE.md` describes the file.
 
+mod audit;
 mod backend;
 mod blobs;
 mod bounds;
+mod catalog;
 mod context;
 mod conversations;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod disks;
+mod export;
 mod feed;
+mod fold;
 mod messages;
 mod migrate;
+mod names;
 mod open;
 mod parts;
 mod profiles;
+mod records;
 mod reserve;
+mod search;
+mod servers;
+mod settings;
 mod tables;
 mod usage;
+mod users;
 mod writer;
 
 use std::path::Path;
@@ -33,16 +43,27 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::time::UnixMillis;
 
+pub use audit::{AuditEntry, Reckoning};
 pub use blobs::{BLOB_BYTES_MAX, Blob, PIECE_BYTES};
-pub use bounds::{BLOBS_BYTES_MAX, USAGE_DAYS_MAX};
+pub use bounds::{AUDIT_LEN_MAX, BLOBS_BYTES_MAX, USAGE_DAYS_MAX};
+pub use catalog::{
+    CATALOG_BYTES_MAX, Catalog, ENTRIES_MAX, Entry, EntryKind, LEFT_OUT_MAX, LeftOut, Standing, URI_BYTES_MAX,
+};
 pub use context::{AUDIO_BYTES_PER_TOKEN, IMAGE_TOKENS, estimated_tokens};
 pub use conversations::{Conversation, PAGE_BYTES_MAX, PAGE_LEN_MAX};
+pub use export::{ExportFormat, ExportPiece};
 pub use feed::{Change, Feed, Kind, Seen};
 pub use messages::{NewMessage, StoredMessage, TEXT_BYTES_MAX};
+pub use names::{GivenName, NAMES_AT_ONCE_MAX};
 pub use open::OpenError;
 pub use parts::{PARTS_BYTES_MAX, PARTS_MAX, StoredPart, TOOL_RESULT_BYTES_MAX, VERBATIM_BYTES_MAX};
 pub use profiles::{CONTEXT_TOKENS_DEFAULT, DEFAULT_PROFILE, ModelProfile, PROFILES_MAX};
+pub use records::{NAME_BYTES_MAX, Record};
+pub use search::{Found, Place, SearchPage};
+pub use servers::{DESCRIPTION_BYTES_MAX, ServerRecord, ToolOverlay, is_tool_name};
+pub use settings::Setting;
 pub use usage::{UsageKey, UsageSum};
+pub use users::{Token, User, UserProfile};
 
 use bounds::Bounds;
 use open::Opener;
@@ -73,6 +94,9 @@ pub enum WriteError {
     Invalid(String),
     #[error("{what} is {size} long; the store takes up to {max}")]
     TooLarge { what: &'static str, size: usize, max: usize },
+    /// There is no such thing, or none that whoever writes may know of.
+    #[error("there is no {0}")]
+    NotFound(String),
     /// Somebody else wrote in between. 0: it does not exist.
     #[error("it was changed meanwhile (revision {current}): read it again and repeat the change")]
     Conflict { current: u64 },
@@ -233,6 +257,7 @@ impl WriteError {
     pub fn to_body(&self) -> ErrorBody {
         let (code, retryable) = match self {
             WriteError::Invalid(_) => (ErrorCode::BadRequest, false),
+            WriteError::NotFound(_) => (ErrorCode::NotFound, false),
             WriteError::TooLarge { .. } => (ErrorCode::TooLarge, false),
             WriteError::Conflict { .. } => (ErrorCode::Conflict, false),
             WriteError::DiskFull | WriteError::Disk(_) | WriteError::Closed => (ErrorCode::Internal, true),

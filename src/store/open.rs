@@ -412,14 +412,14 @@ mod tests {
     fn whole_store(path: &Path) {
         block_on(async {
             let store = Store::open(path).expect("a new file");
-            store.put_profile(ModelProfile::new("evening"), None).await.expect("room");
+            store.put(ModelProfile::new("evening"), None).await.expect("room");
             assert!(store.close().await);
         });
     }
 
     fn profile_names(path: &Path) -> Result<Vec<String>, OpenError> {
         let store = Store::open(path)?;
-        let profiles = store.snapshot().expect("open").profiles().expect("readable");
+        let profiles = store.snapshot().expect("open").list::<ModelProfile>().expect("readable");
         block_on(store.close());
         Ok(profiles.into_iter().map(|profile| profile.name).collect())
     }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::common::chat::{Message, Role};
+use crate::common::who::HOUSE;
 use crate::store::{IMAGE_TOKENS, NewMessage, Store, StoredMessage, estimated_tokens};
 
 /// White space, escapes, a number and an order of keys that no tidying leaves as they are.
@@ -38,7 +39,7 @@ async fn every_kind_of_part_comes_back_byte_for_byte() {
         ],
     };
     let said = [question, answer, result, last];
-    store.append("c", said.iter().map(new).collect()).await.expect("room");
+    store.append(HOUSE, "c", said.iter().map(new).collect()).await.expect("room");
     let context = store.context("c", 100_000).await.expect("readable");
     assert_eq!(context, said);
     let Part::Verbatim(item) = &context[1].parts[0] else { panic!("{:?}", context[1]) };
@@ -61,7 +62,7 @@ async fn a_picture_that_is_gone_leaves_words() {
     let (_home, store) = new_store();
     let pictured =
         |data: &'static [u8]| Message { role: Role::User, parts: vec![Part::Image(media("image/png", data))] };
-    store.append("c", vec![new(&pictured(b"one"))]).await.expect("room");
+    store.append(HOUSE, "c", vec![new(&pictured(b"one"))]).await.expect("room");
     let stored = store.messages("c", None, 1).await.expect("readable").remove(0);
     let StoredPart::Image { blob_id, .. } = stored.parts[0].clone() else { panic!("{stored:?}") };
     store.write(0, move |batch| crate::store::blobs::delete(batch, &blob_id).map(Ok)).await.expect("room");
@@ -153,10 +154,10 @@ async fn a_call_comes_with_all_its_results_or_not_at_all() {
         ("a result right after the question", vec![result("1")], vec![]),
     ] {
         let told: Vec<Message> = [vec![question.clone()], told].concat();
-        store.append("c", told.iter().map(new).collect()).await.expect("room");
+        store.append(HOUSE, "c", told.iter().map(new).collect()).await.expect("room");
         let expected: Vec<Message> = [vec![question.clone()], expected].concat();
         assert_eq!(store.context("c", 10_000).await.expect("readable"), expected, "{what}");
-        store.delete_conversation("c").await.expect("room");
+        store.delete_conversation("c", None).await.expect("room");
     }
     assert!(store.close().await);
 }
@@ -167,7 +168,7 @@ async fn pictures_count_and_the_oldest_become_words_where_there_are_too_many() {
     let picture = |at: u8| media("image/png", &vec![at; 5 * 1024 * 1024]);
     for at in 0..3 {
         let parts = vec![Part::Image(picture(at)), Part::Text("see".into())];
-        store.append("c", vec![new(&Message { role: Role::User, parts })]).await.expect("room");
+        store.append(HOUSE, "c", vec![new(&Message { role: Role::User, parts })]).await.expect("room");
     }
     let context = store.context("c", 100_000).await.expect("readable");
     let first: Vec<_> = context.iter().map(|message| message.parts[0].clone()).collect();
@@ -183,7 +184,7 @@ async fn pictures_count_and_the_oldest_become_words_where_there_are_too_many() {
 async fn a_message_of_parts_without_text_is_remembered() {
     let (_home, store) = new_store();
     let picture = Message { role: Role::User, parts: vec![Part::Image(media("image/gif", b"GIF89a"))] };
-    store.append("c", vec![new(&picture)]).await.expect("room");
+    store.append(HOUSE, "c", vec![new(&picture)]).await.expect("room");
     assert_eq!(store.context("c", 10_000).await.expect("readable"), [picture]);
     assert!(store.close().await);
 }

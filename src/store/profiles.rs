@@ -1,14 +1,13 @@
 //! Model profiles: how a model is spoken to, under a name. Changed while the hub runs, by compare-and-set on a revision, and
 //! read anew for every request. Knows no provider's own limits.
 
-use redb::{ReadableTable, ReadableTableMetadata};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::feed::Kind;
-use super::tables::{PROFILES, decode, encode};
-use super::writer::Batch;
-use super::{ReadError, Snapshot, Store, WriteError};
+use super::records::{Record, Table};
+use super::tables::PROFILES;
+use super::{Store, WriteError};
 use crate::common::chat::Effort;
 use crate::common::config::{ModelProfileSeed, ProviderName};
 
@@ -78,6 +77,9 @@ pub struct ModelProfile {
     /// Likewise in a calendar month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_month_usd: Option<f64>,
+    /// Whether the model may call the hub's tools; absent: where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<bool>,
     /// What history, question and answer may take together, tokens.
     #[serde(default = "context_tokens_default")]
     pub context_tokens: u32,
@@ -103,13 +105,14 @@ impl ModelProfile {
             voice: None,
             budget_day_usd: None,
             budget_month_usd: None,
+            tools: None,
             context_tokens: CONTEXT_TOKENS_DEFAULT,
             revision: 0,
         }
     }
 
-    /// Whether the store takes it; the error says which field and which range.
-    pub fn check(&self) -> Result<(), WriteError> {
+    /// [`Record::check`].
+    fn is_sound(&self) -> Result<(), WriteError> {
         let invalid = |text: String| Err(WriteError::Invalid(text));
         let name_is_good = (1..=PROFILE_NAME_BYTES_MAX).contains(&self.name.len())
             && self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
@@ -169,115 +172,47 @@ impl Store {
             system_prompt: seed.system_prompt.clone(),
             temperature: seed.temperature,
             max_tokens: seed.max_tokens,
+            tools: seed.tools,
             ..ModelProfile::new(DEFAULT_PROFILE)
         };
-        match self.put_profile(profile, Some(0)).await {
+        match self.put(profile, Some(0)).await {
             Ok(_) => Ok(true),
             Err(WriteError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
 
-    /// Writes a profile and returns it with its new revision. With `if_revision` only if that is the stored one's (0: if
-    /// there is none); otherwise [`WriteError::Conflict`] says which is.
-    pub async fn put_profile(
-        &self,
-        profile: ModelProfile,
-        if_revision: Option<u64>,
-    ) -> Result<ModelProfile, WriteError> {
-        profile.check()?;
-        let bytes = profile.system_prompt.as_ref().map_or(0, String::len);
-        self.write(bytes, move |batch| put(batch, profile.clone(), if_revision)).await
+impl Record for ModelProfile {
+    const KIND: Kind = Kind::Profile;
+    const TABLE: Table = PROFILES;
+    const WHAT: &'static str = "model profile";
+    const MAX: u64 = PROFILES_MAX;
+
+    fn key(&self) -> &str {
+        &self.name
     }
 
-    /// Deletes a profile, with `if_revision` as in [`Store::put_profile`]; false when there was none.
-    pub async fn delete_profile(&self, name: &str, if_revision: Option<u64>) -> Result<bool, WriteError> {
-        if name == DEFAULT_PROFILE {
-            return Err(WriteError::Invalid("the profile \"default\" can be changed and not deleted".into()));
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
+    fn check(&self) -> Result<(), WriteError> {
+        self.is_sound()
+    }
+
+    fn may_go(key: &str) -> Result<(), WriteError> {
+        match key {
+            DEFAULT_PROFILE => {
+                Err(WriteError::Invalid("the profile \"default\" can be changed and not deleted".into()))
+            }
+            _ => Ok(()),
         }
-        let name = name.to_owned();
-        self.write(name.len(), move |batch| delete(batch, &name, if_revision)).await
     }
-
-    /// See [`Snapshot::profile`].
-    pub async fn profile(&self, name: &str) -> Result<Option<ModelProfile>, ReadError> {
-        let name = name.to_owned();
-        self.read(move |snapshot| snapshot.profile(&name)).await
-    }
-
-    /// See [`Snapshot::profiles`].
-    pub async fn profiles(&self) -> Result<Vec<ModelProfile>, ReadError> {
-        self.read(Snapshot::profiles).await
-    }
-}
-
-impl Snapshot {
-    /// One profile, if it is there.
-    pub fn profile(&self, name: &str) -> Result<Option<ModelProfile>, ReadError> {
-        let found = self.0.open_table(PROFILES)?.get(name)?;
-        found.map(|value| decode(value.value(), &described(name)).map_err(ReadError::Corrupt)).transpose()
-    }
-
-    /// All profiles, by name; at most [`PROFILES_MAX`].
-    pub fn profiles(&self) -> Result<Vec<ModelProfile>, ReadError> {
-        let mut profiles = Vec::new();
-        for entry in self.0.open_table(PROFILES)?.range::<&str>(..)? {
-            let (name, value) = entry?;
-            profiles.push(decode(value.value(), &described(name.value())).map_err(ReadError::Corrupt)?);
-        }
-        Ok(profiles)
-    }
-}
-
-fn put(
-    batch: &mut Batch,
-    mut profile: ModelProfile,
-    if_revision: Option<u64>,
-) -> Result<Result<ModelProfile, WriteError>, redb::Error> {
-    let current = revision(batch, &profile.name)?;
-    if let Err(conflict) = compare(current, if_revision) {
-        return Ok(Err(conflict));
-    }
-    if current.is_none() && batch.txn.open_table(PROFILES)?.len()? >= PROFILES_MAX {
-        return Ok(Err(WriteError::Invalid(format!("there are {PROFILES_MAX} profiles already: delete one first"))));
-    }
-    profile.revision = batch.changed(Kind::Profile, &profile.name);
-    batch.txn.open_table(PROFILES)?.insert(profile.name.as_str(), encode(&profile).as_slice())?;
-    Ok(Ok(profile))
-}
-
-fn delete(batch: &mut Batch, name: &str, if_revision: Option<u64>) -> Result<Result<bool, WriteError>, redb::Error> {
-    let current = revision(batch, name)?;
-    if let Err(conflict) = compare(current, if_revision) {
-        return Ok(Err(conflict));
-    }
-    if current.is_none() {
-        return Ok(Ok(false));
-    }
-    batch.txn.open_table(PROFILES)?.remove(name)?;
-    batch.deleted(Kind::Profile, name);
-    Ok(Ok(true))
-}
-
-/// The stored profile's revision. One that cannot be read has none that anybody could know, and may be overwritten.
-fn revision(batch: &Batch, name: &str) -> Result<Option<u64>, redb::Error> {
-    let table = batch.txn.open_table(PROFILES)?;
-    let found = table.get(name)?;
-    Ok(found.map(|value| {
-        decode(value.value(), &described(name)).map_or(u64::MAX, |profile: ModelProfile| profile.revision)
-    }))
-}
-
-fn compare(current: Option<u64>, if_revision: Option<u64>) -> Result<(), WriteError> {
-    let current = current.unwrap_or(0);
-    match if_revision {
-        Some(expected) if expected != current => Err(WriteError::Conflict { current }),
-        _ => Ok(()),
-    }
-}
-
-fn described(name: &str) -> String {
-    format!("model profile {name}")
 }
 
 fn context_tokens_default() -> u32 {
@@ -286,22 +221,27 @@ fn context_tokens_default() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tables::decode;
     use super::super::{Change, Seen};
     use super::*;
 
     #[tokio::test]
     async fn the_config_seeds_once_and_the_store_holds_from_then_on() {
         let (_home, store) = new_store();
-        let seed =
-            ModelProfileSeed { system_prompt: Some("Be brief.".into()), temperature: Some(0.7), max_tokens: Some(300) };
+        let seed = ModelProfileSeed {
+            system_prompt: Some("Be brief.".into()),
+            temperature: Some(0.7),
+            max_tokens: Some(300),
+            tools: None,
+        };
         assert_eq!(store.seed_profile(&seed).await, Ok(true));
-        let seeded = store.profile(DEFAULT_PROFILE).await.expect("readable").expect("seeded");
+        let seeded = store.get::<ModelProfile>(DEFAULT_PROFILE).await.expect("readable").expect("seeded");
         assert_eq!((seeded.temperature, seeded.max_tokens, seeded.context_tokens), (Some(0.7), Some(300), 4096));
         let changed = ModelProfile { temperature: Some(1.5), ..seeded.clone() };
-        let changed = store.put_profile(changed, Some(seeded.revision)).await.expect("nobody was faster");
+        let changed = store.put(changed, Some(seeded.revision)).await.expect("nobody was faster");
         assert_eq!(store.seed_profile(&seed).await, Ok(false));
-        assert_eq!(store.profile(DEFAULT_PROFILE).await, Ok(Some(changed)));
-        assert!(matches!(store.delete_profile(DEFAULT_PROFILE, None).await, Err(WriteError::Invalid(_))));
+        assert_eq!(store.get::<ModelProfile>(DEFAULT_PROFILE).await, Ok(Some(changed)));
+        assert!(matches!(store.delete::<ModelProfile>(DEFAULT_PROFILE, None).await, Err(WriteError::Invalid(_))));
         let bad = ModelProfileSeed { temperature: Some(9.0), ..seed };
         assert!(matches!(store.seed_profile(&bad).await, Err(WriteError::Invalid(_))));
         assert!(store.close().await);
@@ -310,32 +250,29 @@ mod tests {
     #[tokio::test]
     async fn of_two_that_change_the_same_profile_one_is_told() {
         let (_home, store) = new_store();
-        let first = store.put_profile(ModelProfile::new("evening"), Some(0)).await.expect("new");
+        let first = store.put(ModelProfile::new("evening"), Some(0)).await.expect("new");
         let current = first.revision;
         let (one, other) = tokio::join!(
-            store.put_profile(ModelProfile { max_tokens: Some(1), ..first.clone() }, Some(current)),
-            store.put_profile(ModelProfile { max_tokens: Some(2), ..first.clone() }, Some(current)),
+            store.put(ModelProfile { max_tokens: Some(1), ..first.clone() }, Some(current)),
+            store.put(ModelProfile { max_tokens: Some(2), ..first.clone() }, Some(current)),
         );
         let (won, told) = if one.is_ok() { (one, other) } else { (other, one) };
         let won = won.expect("one was first");
         assert_eq!(told, Err(WriteError::Conflict { current: won.revision }));
-        let again = store.put_profile(first.clone(), Some(current)).await;
+        let again = store.put(first.clone(), Some(current)).await;
         assert_eq!(again, Err(WriteError::Conflict { current: won.revision }));
-        assert_eq!(store.profile("evening").await, Ok(Some(won.clone())));
+        assert_eq!(store.get::<ModelProfile>("evening").await, Ok(Some(won.clone())));
+        assert_eq!(store.put(first.clone(), Some(0)).await, Err(WriteError::Conflict { current: won.revision }));
         assert_eq!(
-            store.put_profile(first.clone(), Some(0)).await,
+            store.delete::<ModelProfile>("evening", Some(current)).await,
             Err(WriteError::Conflict { current: won.revision })
         );
-        assert_eq!(
-            store.delete_profile("evening", Some(current)).await,
-            Err(WriteError::Conflict { current: won.revision })
-        );
-        assert_eq!(store.delete_profile("evening", Some(won.revision)).await, Ok(true));
-        assert_eq!(store.delete_profile("evening", None).await, Ok(false));
+        assert_eq!(store.delete::<ModelProfile>("evening", Some(won.revision)).await, Ok(true));
+        assert_eq!(store.delete::<ModelProfile>("evening", None).await, Ok(false));
         // Made again it is another one, which an old revision must not overwrite.
-        let anew = store.put_profile(first.clone(), Some(0)).await.expect("gone before");
+        let anew = store.put(first.clone(), Some(0)).await.expect("gone before");
         assert!(anew.revision > won.revision);
-        let stale = store.put_profile(first, Some(current)).await;
+        let stale = store.put(first, Some(current)).await;
         assert_eq!(stale, Err(WriteError::Conflict { current: anew.revision }));
         assert!(store.close().await);
     }
@@ -344,18 +281,15 @@ mod tests {
     async fn counting_by_compare_and_set_loses_no_count() {
         const WRITERS: u32 = 20;
         let (_home, store) = new_store();
-        store
-            .put_profile(ModelProfile { max_tokens: Some(1), ..ModelProfile::new("count") }, None)
-            .await
-            .expect("room");
+        store.put(ModelProfile { max_tokens: Some(1), ..ModelProfile::new("count") }, None).await.expect("room");
         let mut writers = tokio::task::JoinSet::new();
         for _ in 0..WRITERS {
             let store = store.clone();
             writers.spawn(async move {
                 loop {
-                    let read = store.profile("count").await.expect("readable").expect("there");
+                    let read = store.get::<ModelProfile>("count").await.expect("readable").expect("there");
                     let counted = ModelProfile { max_tokens: read.max_tokens.map(|count| count + 1), ..read.clone() };
-                    match store.put_profile(counted, Some(read.revision)).await {
+                    match store.put(counted, Some(read.revision)).await {
                         Err(WriteError::Conflict { .. }) => {}
                         other => return other.map(|_| ()),
                     }
@@ -365,7 +299,7 @@ mod tests {
         for done in writers.join_all().await {
             done.expect("room");
         }
-        let counted = store.profile("count").await.expect("readable").expect("there");
+        let counted = store.get::<ModelProfile>("count").await.expect("readable").expect("there");
         assert_eq!(counted.max_tokens, Some(1 + WRITERS));
         assert!(store.close().await);
     }
@@ -378,15 +312,15 @@ mod tests {
             let profile = ModelProfile { temperature: Some(temperature), ..ModelProfile::new("evening") };
             let writing = tokio::spawn({
                 let store = store.clone();
-                async move { store.put_profile(profile, None).await }
+                async move { store.put(profile, None).await }
             });
             let Seen::Change(Change { kind, key, revision, deleted }) = feed.recv().await else { panic!("no news") };
-            let read = store.profile("evening").await.expect("readable").expect("there");
+            let read = store.get::<ModelProfile>("evening").await.expect("readable").expect("there");
             assert_eq!((kind, &*key, revision, deleted), (Kind::Profile, "evening", read.revision, false));
             assert_eq!(read.temperature, Some(temperature));
             writing.await.expect("no panic").expect("room");
         }
-        store.delete_profile("evening", None).await.expect("room");
+        store.delete::<ModelProfile>("evening", None).await.expect("room");
         assert!(matches!(feed.recv().await, Seen::Change(Change { revision: 4, deleted: true, .. })));
         assert!(store.close().await);
         assert_eq!(feed.recv().await, Seen::Closed);
@@ -396,12 +330,13 @@ mod tests {
     async fn profiles_are_listed_by_name_and_not_without_end() {
         let (_home, store) = new_store();
         for number in (0..PROFILES_MAX).rev() {
-            store.put_profile(ModelProfile::new(format!("p{number:03}")), None).await.expect("room");
+            store.put(ModelProfile::new(format!("p{number:03}")), None).await.expect("room");
         }
-        let one_more = store.put_profile(ModelProfile::new("p999"), None).await;
+        let one_more = store.put(ModelProfile::new("p999"), None).await;
         assert!(matches!(one_more, Err(WriteError::Invalid(_))), "{one_more:?}");
-        store.put_profile(ModelProfile::new("p000"), None).await.expect("an old one may change");
-        let names: Vec<_> = store.profiles().await.expect("readable").into_iter().map(|profile| profile.name).collect();
+        store.put(ModelProfile::new("p000"), None).await.expect("an old one may change");
+        let names: Vec<_> =
+            store.list::<ModelProfile>().await.expect("readable").into_iter().map(|profile| profile.name).collect();
         assert_eq!(names.len() as u64, PROFILES_MAX);
         assert!(names.is_sorted());
         assert!(store.close().await);

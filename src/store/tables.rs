@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 /// The layout that this program writes. An older file is brought up to it by [`super::migrate::STEPS`], a newer one is
 /// refused.
-pub(super) const SCHEMA_VERSION: u64 = 2;
+pub(super) const SCHEMA_VERSION: u64 = 3;
 
 /// Numbers about the file itself, under the `META_…` keys.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -50,6 +50,33 @@ pub(super) const BLOB_PIECES: TableDefinition<(&str, u32), &[u8]> = TableDefinit
 /// (day as `2026-11-22`, user, profile, provider, model) → JSON of [`super::UsageSum`].
 pub(super) const USAGE: TableDefinition<(&str, &str, &str, &str, &str), &[u8]> = TableDefinition::new("usage");
 
+/// User name → JSON of [`super::User`].
+pub(super) const USERS: TableDefinition<&str, &[u8]> = TableDefinition::new("users");
+
+/// Token id → JSON of [`super::Token`].
+pub(super) const TOKENS: TableDefinition<&str, &[u8]> = TableDefinition::new("tokens");
+
+/// User name → JSON of [`super::UserProfile`].
+pub(super) const USER_PROFILES: TableDefinition<&str, &[u8]> = TableDefinition::new("user_profiles");
+
+/// Key → JSON of [`super::Setting`].
+pub(super) const SETTINGS: TableDefinition<&str, &[u8]> = TableDefinition::new("settings");
+
+/// Slug → JSON of [`super::ServerRecord`].
+pub(super) const MCP_SERVERS: TableDefinition<&str, &[u8]> = TableDefinition::new("mcp_servers");
+
+/// A tool's persistent name → JSON of [`super::ToolOverlay`].
+pub(super) const TOOL_OVERLAYS: TableDefinition<&str, &[u8]> = TableDefinition::new("tool_overlays");
+
+/// Slug → JSON: what a server offered when it was last asked, and what of it is approved.
+pub(super) const MCP_CATALOG: TableDefinition<&str, &[u8]> = TableDefinition::new("mcp_catalog");
+
+/// (slug, kind and the server's own name of a tool or a prompt) → the name by which the hub knows it, for good.
+pub(super) const MCP_NAMES: TableDefinition<(&str, &str), &str> = TableDefinition::new("mcp_names");
+
+/// Number from 1 → JSON of [`super::AuditEntry`].
+pub(super) const AUDIT: TableDefinition<u64, &[u8]> = TableDefinition::new("audit");
+
 /// Makes every table, so that readers find them all, and writes the version.
 pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(CONVERSATIONS)?;
@@ -57,6 +84,7 @@ pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(MESSAGES)?;
     txn.open_table(PROFILES)?;
     add_blobs_and_usage(txn)?;
+    add_users_and_servers(txn)?;
     txn.open_table(META)?.insert(META_SCHEMA_VERSION, SCHEMA_VERSION)?;
     Ok(())
 }
@@ -67,6 +95,16 @@ pub(super) fn add_blobs_and_usage(txn: &WriteTransaction) -> Result<(), redb::Er
     txn.open_table(BLOBS_BY_USE)?;
     txn.open_table(BLOB_PIECES)?;
     txn.open_table(USAGE)?;
+    Ok(())
+}
+
+/// What layout 3 has and layout 2 had not.
+pub(super) fn add_users_and_servers(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    for table in [USERS, TOKENS, USER_PROFILES, SETTINGS, MCP_SERVERS, TOOL_OVERLAYS, MCP_CATALOG] {
+        txn.open_table(table)?;
+    }
+    txn.open_table(MCP_NAMES)?;
+    txn.open_table(AUDIT)?;
     Ok(())
 }
 

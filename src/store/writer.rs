@@ -329,6 +329,7 @@ mod tests {
     use super::super::{NewMessage, Seen, Store, UsageKey, UsageSum, WRITE_QUEUE_KB};
     use super::*;
     use crate::common::chat::Role;
+    use crate::common::who::HOUSE;
 
     #[tokio::test]
     async fn a_thousand_appends_cost_two_commits() {
@@ -350,7 +351,7 @@ mod tests {
         }
         // What the writer had in hand when the disk hung, and all the rest.
         assert!((1..=2).contains(&(store.commits() - before)), "{}", store.commits() - before);
-        assert_eq!(store.conversations(None, 200).await.expect("readable").len(), 200);
+        assert_eq!(store.conversations(None, None, 200).await.expect("readable").len(), 200);
         assert!(store.close().await);
     }
 
@@ -450,13 +451,13 @@ mod tests {
     async fn a_write_that_changes_nothing_costs_no_commit() {
         let (_home, _, store) = troubled_store();
         let before = store.commits();
-        assert_eq!(store.delete_conversation("nobody").await, Ok(false));
+        assert_eq!(store.delete_conversation("nobody", None).await, Ok(false));
         assert_eq!(store.commits(), before);
         assert!(store.close().await);
     }
 
     async fn append(store: Store, id: String) -> Result<(), WriteError> {
-        store.append(&id, vec![NewMessage::new(Role::User, "hello", 1)]).await
+        store.append(HOUSE, &id, vec![NewMessage::new(Role::User, "hello", 1)]).await
     }
 
     fn troubled_store() -> (TempDir, Arc<Trouble>, Store) {

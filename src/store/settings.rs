@@ -1,0 +1,58 @@
+//! Settings: single values that a user changes while the hub runs, each under a dotted name. Knows no setting's meaning.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::WriteError;
+use super::feed::Kind;
+use super::records::{NAME_BYTES_MAX, Record, Table};
+use super::tables::{SETTINGS, encode};
+
+/// Settings kept.
+pub const SETTINGS_MAX: u64 = 512;
+
+/// The longest value, bytes of JSON.
+pub const SETTING_BYTES_MAX: usize = 64 * 1024;
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Setting {
+    /// 1 to 64 of `[a-z0-9_.-]`, such as `tools.policy`.
+    pub key: String,
+    pub value: Value,
+    /// Set by the store with every change; what is sent here is not looked at.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+impl Record for Setting {
+    const KIND: Kind = Kind::Setting;
+    const TABLE: Table = SETTINGS;
+    const WHAT: &'static str = "setting";
+    const MAX: u64 = SETTINGS_MAX;
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
+    fn check(&self) -> Result<(), WriteError> {
+        let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+        if !(1..=NAME_BYTES_MAX).contains(&self.key.len()) || !self.key.bytes().all(is_good) {
+            return Err(WriteError::Invalid(format!("key: 1 to {NAME_BYTES_MAX} of a-z, 0-9, _, - and .")));
+        }
+        let size = encode(&self.value).len();
+        match size > SETTING_BYTES_MAX {
+            true => Err(WriteError::TooLarge { what: "value", size, max: SETTING_BYTES_MAX }),
+            false => Ok(()),
+        }
+    }
+}
