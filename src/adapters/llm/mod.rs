@@ -19,6 +19,7 @@ pub mod openai;
 pub mod openrouter;
 pub mod responses;
 pub mod retry_after;
+pub mod schema;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::common::config::{self, ProviderName};
 use crate::common::error::{Failure, ProviderError};
 use crate::common::secret::Secret;
 use crate::net::https::Https;
+use schema::Dialect;
 
 /// A model's answer while it comes. Items are [`Arrival`]s in the order sent; the stream ends (`None`) only after a whole
 /// answer: one that is cut off ends in `Err(Failure::CutOff)`. Dropping it closes the connection at once.
@@ -50,6 +52,11 @@ pub trait Provider: Send + Sync {
     /// upstream connection within milliseconds. Deadlines are the caller's. What the provider cannot take, such as a
     /// picture, ends in [`Failure::Unsupported`] before anything is sent.
     fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>>;
+
+    /// How tools have to be described to it.
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAi
+    }
 
     /// Paints. As [`Provider::ask`]; the answer's content is [`Event::Image`].
     fn image(&self, request: ImageRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {

@@ -19,6 +19,7 @@ use super::complaint::KeyPlace;
 use super::exchange::{self, KeyHeader, Target};
 use super::models;
 use super::{Answer, Provider, Setup};
+use crate::adapters::llm::schema::Dialect;
 use crate::common::chat::ChatRequest;
 use crate::common::error::ProviderError;
 use crate::net::https::Https;
@@ -60,6 +61,10 @@ fn base(base_url: &str) -> String {
 }
 
 impl Provider for Anthropic {
+    fn dialect(&self) -> Dialect {
+        Dialect::Anthropic
+    }
+
     fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
         let (target, client) = (Arc::clone(&self.target), self.client.clone());
         async move {

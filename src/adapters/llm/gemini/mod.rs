@@ -7,7 +7,6 @@ pub mod decode;
 mod image;
 mod model;
 mod request;
-mod schema;
 
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use super::complaint::KeyPlace;
 use super::exchange::{self, KeyHeader, Target};
 use super::models;
 use super::{Answer, Provider, Setup};
+use crate::adapters::llm::schema::Dialect;
 use crate::common::chat::{ChatRequest, ImageRequest};
 use crate::common::error::ProviderError;
 use crate::net::https::Https;
@@ -65,6 +65,10 @@ impl Gemini {
 }
 
 impl Provider for Gemini {
+    fn dialect(&self) -> Dialect {
+        Dialect::Gemini
+    }
+
     fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
         let manner = Manner::of(&request);
         self.clone().stream(request, manner, ImageConfig::default()).boxed()

@@ -2,12 +2,12 @@
 //! Source: Gemini API reference, "Generating content", "GenerationConfig", "Caching" (for `Tool`, `ToolConfig`).
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::contents::{self, Content, Style};
 use super::model::{self, Depth, GENERATION_OF_LEVELS, Thinking};
-use super::schema;
 use crate::adapters::llm::complaint::Complaint;
+use crate::adapters::llm::schema::{self, Dialect};
 use crate::common::chat::{ChatRequest, ResponseFormat, Tool, ToolChoice};
 
 /// Google takes no more stop sequences.
@@ -202,10 +202,19 @@ fn functions<'a>(tools: &'a [Tool], manner: &Manner) -> Option<Functions<'a>> {
         name: &tool.name,
         description: tool.description.as_deref(),
         parameters_json_schema: manner.json_schema.then_some(&tool.schema),
-        parameters: (!manner.json_schema && !schema::takes_nothing(&tool.schema))
-            .then(|| schema::reduced(&tool.schema)),
+        parameters: (!manner.json_schema && !takes_nothing(&tool.schema)).then(|| openapi(&tool.schema)),
     };
     (!tools.is_empty()).then(|| Functions { function_declarations: tools.iter().map(function).collect() })
+}
+
+/// A schema in the words of the older fields.
+fn openapi(schema: &Value) -> Value {
+    schema::lowered(schema, Dialect::GeminiOpenApi)
+}
+
+/// Whether a function with this schema takes nothing at all: `parameters` refuses an object without properties.
+fn takes_nothing(schema: &Value) -> bool {
+    schema["properties"].as_object().is_none_or(Map::is_empty)
 }
 
 fn tool_config<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
@@ -241,7 +250,7 @@ fn generation_config<'a>(request: &'a ChatRequest, manner: &Manner, picture: Ima
         thinking_config: manner.thinking.and_then(thinking_config),
         response_mime_type: format.map(|_| "application/json"),
         response_json_schema: of_schema.filter(|_| manner.json_schema),
-        response_schema: of_schema.filter(|_| !manner.json_schema).map(schema::reduced),
+        response_schema: of_schema.filter(|_| !manner.json_schema).map(openapi),
         response_modalities: manner.pictures.then_some(["TEXT", "IMAGE"]),
         image_config: (picture != ImageConfig::default()).then_some(picture),
     }

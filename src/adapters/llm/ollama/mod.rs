@@ -16,6 +16,7 @@ use super::complaint::KeyPlace;
 use super::exchange::{self, KeyHeader, Target};
 use super::models;
 use super::{Answer, Provider, Setup};
+use crate::adapters::llm::schema::Dialect;
 use crate::common::chat::ChatRequest;
 use crate::common::error::{Failure, ProviderError};
 use crate::common::ids;
@@ -39,6 +40,10 @@ pub fn build(Setup { row, key, client, .. }: Setup<'_>) -> Arc<dyn Provider> {
 }
 
 impl Provider for Ollama {
+    fn dialect(&self) -> Dialect {
+        Dialect::Ollama
+    }
+
     fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
         let (target, client) = (Arc::clone(&self.chat), self.client.clone());
         async move {

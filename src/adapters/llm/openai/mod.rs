@@ -19,6 +19,7 @@ use super::complaint::KeyPlace;
 use super::exchange::{self, KeyHeader, Target};
 use super::images::Images;
 use super::{Answer, Provider, Setup, models, responses};
+use crate::adapters::llm::schema::Dialect;
 use crate::common::chat::{ChatRequest, ImageRequest};
 use crate::common::config::Api;
 use crate::common::error::ProviderError;
@@ -48,6 +49,13 @@ pub fn build(setup: Setup<'_>) -> Arc<dyn Provider> {
 }
 
 impl Provider for OpenAi {
+    fn dialect(&self) -> Dialect {
+        match self.flavour {
+            Flavour::Local => Dialect::LlamaCpp,
+            Flavour::OpenAi | Flavour::OpenRouter | Flavour::Other => Dialect::OpenAi,
+        }
+    }
+
     fn ask(&self, request: ChatRequest) -> BoxFuture<'static, Result<Answer, ProviderError>> {
         let (target, client, flavour) = (Arc::clone(&self.target), self.client.clone(), self.flavour);
         async move {
