@@ -1,0 +1,9 @@
+//! Finding a tool by what it does, among thousands: for models that are shown a few of them, and for people. Needs no model
+//! and no network, and always gives the same answer to the same question.
+
+mod finder;
+mod index;
+mod words;
+
+pub use finder::Finder;
+pub use index::Index;

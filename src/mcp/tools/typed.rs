@@ -1,0 +1,102 @@
+//! A tool made of a function with typed arguments and a typed result: the schemas are those of the types, so that they cannot
+//! say anything else. Knows no family.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Tool;
+use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::who::{Principal, Role};
+use crate::mcp::call::{Call, Fault, Outcome, ToolOutput};
+use crate::mcp::definition::{Annotations, Definition};
+use crate::store::{ReadError, WriteError};
+
+/// The arguments of a tool that has none.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// What stands in a definition beside the schemas.
+pub struct About {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub description: &'static str,
+    pub annotations: Annotations,
+    pub access: Role,
+}
+
+struct Typed<S, F> {
+    definition: Arc<Definition>,
+    state: Arc<S>,
+    run: F,
+}
+
+/// A tool of `run`, which gets `state`, the arguments and who calls.
+pub fn tool<S, I, O, F, R>(state: &Arc<S>, about: About, run: F) -> Arc<dyn Tool>
+where
+    S: Send + Sync + 'static,
+    I: DeserializeOwned + JsonSchema + Send + 'static,
+    O: Serialize + JsonSchema + 'static,
+    F: Fn(Arc<S>, I, Arc<Principal>) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Result<O, Fault>> + Send + 'static,
+{
+    let About { name, title, description, annotations, access } = about;
+    let definition = Arc::new(Definition::native::<I, O>(name, title, description, annotations, access));
+    let answer = move |state: Arc<S>, call: Call| -> BoxFuture<'static, Result<Outcome, Fault>> {
+        Box::pin(async move {
+            let input = serde_json::from_value(Value::Object(call.arguments));
+            let input = input.map_err(|error| Fault::new(ErrorCode::BadRequest, format!("arguments: {error}")))?;
+            let output = run(state, input, call.who).await?;
+            let output = serde_json::to_value(&output)
+                .map_err(|error| Fault::new(ErrorCode::Internal, format!("the result cannot be written: {error}")))?;
+            Ok(Outcome::Done(ToolOutput::structured(output)))
+        })
+    };
+    Arc::new(Typed { definition, state: state.clone(), run: answer })
+}
+
+impl<S, F> Tool for Typed<S, F>
+where
+    S: Send + Sync,
+    F: Fn(Arc<S>, Call) -> BoxFuture<'static, Result<Outcome, Fault>> + Send + Sync,
+{
+    fn definition(&self) -> Arc<Definition> {
+        self.definition.clone()
+    }
+
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
+        (self.run)(self.state.clone(), call)
+    }
+}
+
+/// What a tool that deletes a record says.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct Deleted {
+    /// False: there was none.
+    pub deleted: bool,
+}
+
+/// A record to be deleted, or read, by its key in another field.
+pub fn not_found(what: &str) -> Fault {
+    Fault::new(ErrorCode::NotFound, format!("there is no {what}"))
+}
+
+pub fn bad_request(why: impl Into<String>) -> Fault {
+    Fault::new(ErrorCode::BadRequest, why)
+}
+
+/// The store could not be read.
+pub fn not_read(error: ReadError) -> Fault {
+    let body = ErrorBody::new(ErrorCode::Internal, format!("the store could not be read: {error}"));
+    Fault::from(ErrorBody { retryable: matches!(error, ReadError::Disk(_)), ..body })
+}
+
+/// The store did not take a write.
+pub fn not_written(error: WriteError) -> Fault {
+    Fault::from(error.to_body())
+}

@@ -1,0 +1,81 @@
+//! URLs as OAuth needs them: forms, queries, and which place one leads to. Compares as RFC 3986 §6.2.1 does: letter by letter.
+
+use hyper::Uri;
+
+/// `application/x-www-form-urlencoded` of these pairs.
+pub fn form(pairs: &[(&str, &str)]) -> String {
+    let pair = |(name, value): &(&str, &str)| format!("{}={}", escaped(name), escaped(value));
+    pairs.iter().map(pair).collect::<Vec<_>>().join("&")
+}
+
+/// With everything escaped that is not unreserved (RFC 3986 §2.3).
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// The reverse of it, with `+` for a blank. What is no escape stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digits = behind.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let code = digits.filter(|_| first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(code.unwrap_or(if first == b'+' { b' ' } else { first }));
+        rest = if code.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The pairs of a URL's query.
+pub fn query(url: &str) -> Vec<(String, String)> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (unescaped(name), unescaped(value))
+    };
+    query.split('&').filter(|it| !it.is_empty()).map(pair).collect()
+}
+
+/// `scheme://host:port` of an absolute URL of http or https.
+pub fn origin(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+    Some(format!("{scheme}://{authority}"))
+}
+
+/// Its path without the slash at the end; empty for the root.
+pub fn path(url: &str) -> String {
+    url.parse::<Uri>().map(|uri| uri.path().trim_end_matches('/').to_owned()).unwrap_or_default()
+}
+
+/// Whether the hub may talk to a URL that the server of `server` has named: over https to anybody, and without it only
+/// to the machine that the owner has named so, or to this one.
+pub fn may_be_asked(url: &str, server: &str) -> bool {
+    let host = |url: &str| url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    let Some(origin) = origin(url) else { return false };
+    let is_here = matches!(host(url).as_deref(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let server_is_here = matches!(host(server).as_deref(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    origin.starts_with("https://")
+        || (is_here && server_is_here)
+        || (!server.starts_with("https:") && host(url) == host(server))
+}
+
+/// Whether `resource`, which a server says it is, is the server of this URL: the same place, and its path or one above it
+/// (MCP, "Canonical Server URI").
+pub fn is_resource_of(resource: &str, server: &str) -> bool {
+    if resource.contains('#') || origin(resource).is_none() || origin(resource) != origin(server) {
+        return false;
+    }
+    let (of, at) = (path(resource), path(server));
+    at == of || at.strip_prefix(&of).is_some_and(|rest| rest.starts_with('/'))
+}
