@@ -115,7 +115,8 @@ pub fn standings<'a>(
     standings
 }
 
-/// What the limits mean for a question with this profile. A running answer is never stopped: it may lead past a limit.
+/// What the limits mean for a question with this profile. An answer that comes is never stopped: it may
+/// lead past a limit. A model that calls tools gets no further round then.
 pub fn verdict(budget: &Budget, profile: Option<&ModelProfile>, spending: &Spending, now: &Zoned) -> Verdict {
     let standings = standings(budget, profile.into_iter(), spending, now);
     // Of several that are used up, the one that holds for longest is the one to tell.

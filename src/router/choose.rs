@@ -158,6 +158,7 @@ mod tests {
         Ask {
             input: Input::Said { text: "hello".into(), attachments: Vec::new(), conversation_id: "c".into() },
             speak: None,
+            confirms: false,
             profile: None,
             provider: None,
             model: None,

@@ -1,8 +1,9 @@
 //! What a provider is given to read: the profile's prompt, the last of the conversation, the question. Pure.
 
-use crate::common::chat::{ChatRequest, Media, Message, Part, Role, Sampling};
+use crate::common::chat::{ChatRequest, Media, Message, Part, Role, Sampling, ToolChoice};
 use crate::router::asking::Said;
 use crate::router::choose::Link;
+use crate::router::tools::Offer;
 use crate::router::{Brought, Input};
 use crate::store::{ModelProfile, estimated_tokens};
 
@@ -33,25 +34,55 @@ pub fn question(text: &str, attachments: &[Media]) -> Message {
     Message { role: Role::User, parts: attachments.iter().map(part).chain([text]).collect() }
 }
 
-/// The beginning of an answer that broke off, and the wish to have the rest. Tools it called for and a provider's own items
-/// are not whole; its text is.
+/// The answer so far: rounds of calls and what came of them as they were; where it broke off, its text and the wish to have the
+/// rest. What it called for there and a provider's own items are not whole.
 fn begun(before: &[Said]) -> Vec<Message> {
-    let text: String = before.iter().map(|said| said.message.text()).collect();
-    if text.is_empty() {
-        return Vec::new();
+    let mut messages = Vec::new();
+    for pieces in before.chunk_by(|a, b| a.partial && b.partial) {
+        if !pieces[0].partial {
+            messages.extend(pieces.iter().map(|said| said.message.clone()));
+            continue;
+        }
+        let text: String = pieces.iter().map(|said| said.message.text()).collect();
+        if !text.is_empty() {
+            messages.extend([Message::new(Role::Assistant, text), Message::new(Role::User, GO_ON)]);
+        }
     }
-    vec![Message::new(Role::Assistant, text), Message::new(Role::User, GO_ON)]
+    messages
+}
+
+/// Pictures that tools gave back are for models that see: small ones in the house mostly do not, and refuse the whole question.
+fn without_tool_pictures(messages: &mut [Message]) {
+    let parts = messages.iter_mut().filter(|message| message.role == Role::Tool).flat_map(|message| &mut message.parts);
+    for part in parts {
+        if let Part::Image(media) = part {
+            *part = Part::Text(format!("[a picture of type {} that you cannot see]", media.mime));
+        }
+    }
 }
 
 /// Puts one question together. `history` is the store's selection, oldest first, already within its budget; `before` is
-/// the beginning of its answer, where one broke off.
+/// the beginning of its answer, where one broke off or called tools; `offer` are the hub's own.
 pub fn request(
     link: &Link,
     profile: &ModelProfile,
     history: &[Message],
     input: &Input,
     before: &[Said],
+    offer: &Offer,
 ) -> ChatRequest {
+    let mut request = written(link, profile, history, input, before);
+    if !offer.tools.is_empty() {
+        request.tools = offer.tools.clone();
+        request.tool_choice = if offer.in_words { ToolChoice::None } else { ToolChoice::Auto };
+    }
+    if link.name.is_local() {
+        without_tool_pictures(&mut request.messages);
+    }
+    request
+}
+
+fn written(link: &Link, profile: &ModelProfile, history: &[Message], input: &Input, before: &[Said]) -> ChatRequest {
     let prompt = profile.system_prompt.iter().filter(|prompt| !prompt.trim().is_empty());
     let prompt = prompt.map(|prompt| Message::new(Role::System, prompt.as_str()));
     let sampling = Sampling {
@@ -79,7 +110,7 @@ pub fn request(
                 max_tokens: wished.max_tokens.or(sampling.max_tokens),
                 ..wished
             };
-            let messages = prompt.filter(|_| !has_prompt).chain(messages).collect();
+            let messages = prompt.filter(|_| !has_prompt).chain(messages).chain(begun(before)).collect();
             ChatRequest {
                 model,
                 messages,
@@ -116,7 +147,7 @@ mod tests {
         let input = Input::Said { text: "What is this?".into(), attachments, conversation_id: "c".into() };
         let profile = ModelProfile { system_prompt: Some("Be brief.".into()), ..ModelProfile::new("default") };
         let history = [Message::new(Role::User, "Hi"), Message::new(Role::Assistant, "Hello")];
-        let request = request(&link(), &profile, &history, &input, &[]);
+        let request = request(&link(), &profile, &history, &input, &[], &Offer::default());
         let texts: Vec<_> = request.messages.iter().map(Message::text).collect();
         assert_eq!(texts, ["Be brief.", "Hi", "Hello", "What is this?"]);
         assert!(matches!(request.messages[3].parts[..], [Part::Image(_), Part::Audio(_), Part::Text(_)]));
@@ -127,7 +158,7 @@ mod tests {
     fn whoever_goes_on_reads_all_that_was_said_as_one_answer() {
         let input = Input::Said { text: "Count.".into(), attachments: Vec::new(), conversation_id: "c".into() };
         let of = |before: &[Said]| {
-            let request = request(&link(), &ModelProfile::new("default"), &[], &input, before);
+            let request = request(&link(), &ModelProfile::new("default"), &[], &input, before, &Offer::default());
             request.messages.iter().map(|message| (message.role, message.text())).collect::<Vec<_>>()
         };
         let question = (Role::User, "Count.".to_owned());

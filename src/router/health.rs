@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::common::chat::{Allowance, RateLimits};
 use crate::common::config::ProviderName;
 use crate::common::error::{Failure, ProviderError};
+use crate::router::tools::refusal::Refusals;
 
 /// Failures in a row after which a provider is passed over. One or two happen to the best.
 const STRIKES_MAX: u32 = 3;
@@ -36,6 +37,8 @@ const PROBE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Health {
     states: Mutex<BTreeMap<ProviderName, State>>,
+    /// Who refuses tools.
+    pub tools: Refusals,
 }
 
 /// What is known of one provider; absent where there is nothing to remember.

@@ -23,12 +23,13 @@ pub async fn keep(store: &Store, question: &Question, turn: &Turn, said: Vec<Sai
         return Saved::default();
     }
     let too_long = said.iter().any(|said| said.message.text().len() > TEXT_BYTES_MAX);
+    let keeper = question.keeper();
     let keeping = async {
         let (image_blobs, refused) = keep_pictures(store, &said).await?;
         if let Some(Input::Said { text, attachments, conversation_id }) = question.input() {
             let question = message(context::question(text, attachments), now_ms);
             let answer = said.into_iter().map(|said| answer(turn, said, now_ms));
-            store.append(conversation_id, [question].into_iter().chain(answer).collect()).await?;
+            store.append(keeper, conversation_id, [question].into_iter().chain(answer).collect()).await?;
         }
         Ok::<_, WriteError>((image_blobs, refused))
     };
@@ -78,6 +79,9 @@ fn picture(part: &Part) -> Option<&Media> {
 }
 
 fn answer(turn: &Turn, said: Said, now_ms: UnixMillis) -> NewMessage {
+    if said.message.role == Role::Tool {
+        return message(said.message, now_ms);
+    }
     let link = turn.link(said.link);
     let mut kept = message(said.message, now_ms);
     kept.partial = said.partial || kept.text.len() > TEXT_BYTES_MAX;
@@ -92,6 +96,6 @@ fn message(said: crate::common::chat::Message, at_ms: UnixMillis) -> NewMessage 
     let text = said.text();
     let is_text = matches!(said.parts[..], [Part::Text(_)]);
     let parts = if is_text { Vec::new() } else { said.parts };
-    let role = if said.role == Role::User { Role::User } else { Role::Assistant };
+    let role = if said.role == Role::System { Role::Assistant } else { said.role };
     NewMessage { parts, ..NewMessage::new(role, text, at_ms) }
 }

@@ -1,30 +1,36 @@
 //! Who answers: a question comes in, news of the turn go out. Policy is pure (`choose`, `context`, `turn`, `health`, `retry`);
 //! `run` is the one driver of a turn, and `speak` of a voice. Knows no WebSocket, no HTTP and no provider's dialect.
 
+mod advise;
+mod ask_tool;
 mod asking;
 pub mod budget;
+mod calls;
 mod choose;
 mod context;
 mod failures;
 mod health;
 mod keep;
 mod length;
+mod likes;
 mod paint;
 pub mod prices;
 mod question;
 mod retry;
+mod round;
 mod run;
 mod sentences;
 mod sound;
 mod speak;
 mod speaker;
 mod speaker_bill;
+mod tools;
 mod turn;
 pub mod usage;
 mod voices;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -34,11 +40,17 @@ use crate::common::chat::{Media, Message, ResponseFormat, Sampling, Tool, ToolCh
 use crate::common::config::{Config, ProviderName};
 use crate::common::events::TurnEvent;
 use crate::common::speech::AudioFormat;
+use crate::common::who::Principal;
+use crate::mcp::Service;
 use crate::router::question::Wish;
+use crate::router::tools::schemas::Schemas;
 use crate::router::usage::Ledger;
 use crate::store::Store;
 
+pub use advise::AdviceError;
+pub use ask_tool::AskTool;
 pub use health::Health;
+pub use tools::Likely;
 pub use voices::default_voice;
 
 /// Turns that run at once, all clients together. Each holds an upstream connection and its buffers (some 40 KiB).
@@ -65,7 +77,7 @@ pub enum Job {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
     pub input: Input,
-    /// A model profile's name; absent: `default`.
+    /// A model profile's name; absent: the one that the user likes, or `default`.
     pub profile: Option<String>,
     /// A provider's name. Then nobody else is asked.
     pub provider: Option<String>,
@@ -74,6 +86,8 @@ pub struct Ask {
     pub mode: Mode,
     /// The answer is to be spoken as well, a sentence behind its text.
     pub speak: Option<VoiceWish>,
+    /// Somebody is there who can be asked before a tool destroys something.
+    pub confirms: bool,
 }
 
 /// What is to be answered.
@@ -171,14 +185,31 @@ struct Shared {
     config: watch::Receiver<Arc<Config>>,
     roster: watch::Receiver<Arc<Roster>>,
     store: Store,
+    /// What a model may call.
+    tools: Service,
+    /// Who finds the likely ones of many.
+    likely: OnceLock<Arc<dyn Likely>>,
+    schemas: Schemas,
     ledger: Arc<Ledger>,
     places: Arc<Semaphore>,
 }
 
 impl Router {
-    pub fn new(config: watch::Receiver<Arc<Config>>, roster: watch::Receiver<Arc<Roster>>, store: Store) -> Router {
+    pub fn new(
+        config: watch::Receiver<Arc<Config>>,
+        roster: watch::Receiver<Arc<Roster>>,
+        store: Store,
+        tools: Service,
+    ) -> Router {
         let (ledger, places) = (Arc::new(Ledger::new(store.clone())), Arc::new(Semaphore::new(TURNS_MAX)));
-        Router { shared: Arc::new(Shared { config, roster, store, ledger, places }) }
+        let (likely, schemas) = (OnceLock::new(), Schemas::default());
+        Router { shared: Arc::new(Shared { config, roster, store, tools, likely, schemas, ledger, places }) }
+    }
+
+    /// Has the tools that a question may need found by this one. Once, before the first turn.
+    pub fn find_tools_with(&self, likely: Arc<dyn Likely>) {
+        let is_first = self.shared.likely.set(likely).is_ok();
+        assert!(is_first, "one place knows which tools are likely");
     }
 
     /// Whom a client can name now, each with its configured model.
@@ -191,11 +222,17 @@ impl Router {
         self.shared.roster.borrow().providers.keys().map(|&name| (name, model(name))).collect()
     }
 
-    /// Starts a turn. Its news come on `out` under `key`; a full `out` holds the provider back. Never blocks and never
+    /// Starts a turn for `who`. Its news come on `out` under `key`; a full `out` holds the provider back. Never blocks and never
     /// fails: what goes wrong is news too.
-    pub fn start(&self, job: Job, key: TurnKey, out: mpsc::Sender<(TurnKey, TurnEvent)>) -> TurnHandle {
+    pub fn start(
+        &self,
+        job: Job,
+        who: Arc<Principal>,
+        key: TurnKey,
+        out: mpsc::Sender<(TurnKey, TurnEvent)>,
+    ) -> TurnHandle {
         let (alive, cancelled) = oneshot::channel();
-        let (shared, outlet) = (self.shared.clone(), run::Outlet { key, out });
+        let (shared, outlet) = (self.shared.clone(), run::Outlet { key, who, out });
         match job {
             Job::Speak(ask) => drop(tokio::spawn(speak::speak(shared, ask, outlet, cancelled))),
             Job::Chat(ask) if ask.speak.is_some() => {

@@ -7,15 +7,18 @@ use futures_util::future::BoxFuture;
 use jiff::Zoned;
 
 use crate::adapters::llm::{Answer, Provider};
-use crate::common::chat::Message;
+use crate::common::chat::{Message, Part, Role, ToolChoice};
 use crate::common::config::Config;
 use crate::common::error::{ErrorBody, ErrorCode, ProviderError};
+use crate::common::who::{Door, HOUSE, Principal};
+use crate::router::ask_tool::ASK;
 use crate::router::asking::Said;
 use crate::router::choose::{Link, chain, image_chain};
-use crate::router::turn::Plan;
+use crate::router::tools::{LIKELY_MAX, Offer, Toolbox};
+use crate::router::turn::{Plan, ToolPlan};
 use crate::router::usage::asked_tokens;
-use crate::router::{Ask, ImageAsk, Input, Roster, Shared, budget, context, paint};
-use crate::store::{DEFAULT_PROFILE, ModelProfile, ReadError, Snapshot, estimated_tokens};
+use crate::router::{Ask, Brought, ImageAsk, Input, Roster, Shared, budget, context, likes, paint};
+use crate::store::{ModelProfile, ReadError, Snapshot, estimated_tokens};
 
 /// What a turn is about; what is only to be spoken asks no model.
 pub enum Wish {
@@ -33,21 +36,28 @@ pub struct Prepared {
 /// See the module.
 #[expect(clippy::large_enum_variant, reason = "a turn has one, in a box already, and most are chats")]
 pub enum Question {
-    Chat { ask: Ask, profile: ModelProfile, history: Vec<Message> },
+    Chat {
+        ask: Ask,
+        profile: ModelProfile,
+        history: Vec<Message>,
+        /// Whose conversation it is.
+        keeper: Box<str>,
+    },
     Image(ImageAsk),
 }
 
 impl Question {
-    /// Puts it to a provider. `before` is the beginning of the answer, where one broke off.
+    /// Puts it to a provider. `before` is the beginning of the answer, where one broke off or called tools.
     pub fn put(
         &self,
         provider: &dyn Provider,
         link: &Link,
         before: &[Said],
+        offer: &Offer,
     ) -> BoxFuture<'static, Result<Answer, ProviderError>> {
         match self {
-            Question::Chat { ask, profile, history } => {
-                provider.ask(context::request(link, profile, history, &ask.input, before))
+            Question::Chat { ask, profile, history, .. } => {
+                provider.ask(context::request(link, profile, history, &ask.input, before, offer))
             }
             Question::Image(ask) => provider.image(paint::request(link, ask)),
         }
@@ -61,6 +71,22 @@ impl Question {
         }
     }
 
+    /// Among whose records the exchange is kept.
+    pub fn keeper(&self) -> &str {
+        match self {
+            Question::Chat { keeper, .. } => keeper,
+            Question::Image(_) => HOUSE,
+        }
+    }
+
+    /// The profile that it goes by.
+    pub fn model_profile(&self) -> Option<&ModelProfile> {
+        match self {
+            Question::Chat { profile, .. } => Some(profile),
+            Question::Image(_) => None,
+        }
+    }
+
     /// The name of the profile that it goes by; empty for a picture.
     pub fn profile(&self) -> &str {
         match self {
@@ -70,10 +96,10 @@ impl Question {
     }
 
     /// Guessed tokens of it, for a provider that does not count.
-    pub fn asked_tokens(&self, link: &Link, before: &[Said]) -> u64 {
+    pub fn asked_tokens(&self, link: &Link, before: &[Said], offer: &Offer) -> u64 {
         match self {
-            Question::Chat { ask, profile, history } => {
-                asked_tokens(&context::request(link, profile, history, &ask.input, before))
+            Question::Chat { ask, profile, history, .. } => {
+                asked_tokens(&context::request(link, profile, history, &ask.input, before, offer))
             }
             Question::Image(ask) => estimated_tokens(&ask.prompt),
         }
@@ -81,15 +107,21 @@ impl Question {
 }
 
 /// Reads config, roster, profile and history, all as they are now: a change of any of them holds from the next question on.
-pub async fn prepare(shared: &Shared, wish: Wish, now: Zoned, roll: fn() -> f64) -> Result<Prepared, ErrorBody> {
+pub async fn prepare(
+    shared: &Shared,
+    who: &Arc<Principal>,
+    wish: Wish,
+    now: Zoned,
+    roll: fn() -> f64,
+) -> Result<Prepared, ErrorBody> {
     let config = shared.config.borrow().clone();
     let roster = shared.roster.borrow().clone();
     let on_roster = |name| roster.providers.contains_key(&name);
     let (question, chain) = match wish {
         Wish::Chat(ask) => {
-            let (profile, history) = look_up(shared, &ask).await?;
+            let (profile, history, keeper) = look_up(shared, who, &ask).await?;
             let chain = chain(&config.providers, &profile, &ask, on_roster)?;
-            (Question::Chat { ask, profile, history }, chain)
+            (Question::Chat { ask, profile, history, keeper }, chain)
         }
         Wish::Image(ask) => {
             paint::check(&ask)?;
@@ -103,7 +135,8 @@ pub async fn prepare(shared: &Shared, wish: Wish, now: Zoned, roll: fn() -> f64)
     };
     let verdict = shared.ledger.verdict(&config.budget, profile, &now).await.map_err(internal)?;
     let (chain, notice) = budget::narrow(chain, verdict, named)?;
-    let plan = Plan { notice, ..plan(&config, &roster, &question, chain, roll) };
+    let tools = tools(shared, &config, &question, who);
+    let plan = Plan { notice, tools, ..plan(&config, &roster, &question, chain, roll) };
     Ok(Prepared { question, plan, roster })
 }
 
@@ -111,23 +144,81 @@ fn internal(error: ReadError) -> ErrorBody {
     ErrorBody::new(ErrorCode::Internal, error.to_string())
 }
 
-async fn look_up(shared: &Shared, ask: &Ask) -> Result<(ModelProfile, Vec<Message>), ErrorBody> {
-    let name = ask.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.into());
+/// Profile and history, and among whose records the exchange belongs.
+async fn look_up(
+    shared: &Shared,
+    who: &Arc<Principal>,
+    ask: &Ask,
+) -> Result<(ModelProfile, Vec<Message>, Box<str>), ErrorBody> {
+    let (who, named) = (who.clone(), ask.profile.clone());
     let said = match &ask.input {
         Input::Said { text, conversation_id, .. } => Some((conversation_id.clone(), estimated_tokens(text))),
         Input::Brought(_) => None,
     };
     let look = move |store: &Snapshot| {
-        let Some(profile) = store.profile(&name)? else { return Ok(Err(name.clone())) };
-        let history = match &said {
-            Some((id, tokens)) => store.context(id, context::history_tokens(&profile, *tokens))?,
-            None => Vec::new(),
+        let profile = match likes::profile_for(store, &who, named.as_deref())? {
+            Ok(profile) => profile,
+            Err(name) => {
+                let why = format!("payload.profile: there is no model profile called {name:?}");
+                return Ok(Err(ErrorBody::new(ErrorCode::NotFound, why)));
+            }
         };
-        Ok(Ok((profile, history)))
+        let Some((id, tokens)) = &said else { return Ok(Ok((profile, Vec::new(), who.user.clone()))) };
+        let keeper: Box<str> = match store.conversation(id)? {
+            None => who.user.clone(),
+            Some(found) if *found.user == *who.user => who.user.clone(),
+            // What was said before there were users goes on for owners.
+            Some(found) if found.user == HOUSE && who.is_owner() => HOUSE.into(),
+            Some(_) => {
+                let why = "payload.conversation_id: there is no such conversation of yours; choose another id";
+                return Ok(Err(ErrorBody::new(ErrorCode::NotFound, why)));
+            }
+        };
+        let history = store.context(id, context::history_tokens(&profile, *tokens))?;
+        Ok(Ok((profile, history, keeper)))
     };
-    shared.store.read(look).await.map_err(internal)?.map_err(|name| {
-        ErrorBody::new(ErrorCode::NotFound, format!("payload.profile: there is no model profile called {name:?}"))
+    shared.store.read(look).await.map_err(internal)?
+}
+
+/// What the model may call on the user's behalf; `None`: nothing, or the client calls its own.
+fn tools(shared: &Shared, config: &Config, question: &Question, who: &Principal) -> Option<ToolPlan> {
+    let Question::Chat { ask, profile, .. } = question else { return None };
+    if profile.tools == Some(false) {
+        return None;
+    }
+    let (asked, visible) = match &ask.input {
+        Input::Said { text, .. } => (text.clone(), true),
+        Input::Brought(brought) if calls_its_own(brought) => return None,
+        Input::Brought(brought) => {
+            let asked = brought.messages.iter().rev().find(|message| message.role == Role::User);
+            (asked.map(Message::text).unwrap_or_default(), false)
+        }
+    };
+    let who = &who.through(Door::Model);
+    let mut all = shared.tools.tools(who);
+    // It would ask itself.
+    all.retain(|tool| *tool.name != *ASK);
+    if all.is_empty() {
+        return None;
+    }
+    let likely = shared.likely.get().map(|likely| likely.likely(&asked, who, LIKELY_MAX)).unwrap_or_default();
+    Some(ToolPlan {
+        toolbox: Arc::new(Toolbox::new(all, likely, config.mcp.tools_shown)),
+        rounds_max: config.mcp.tool_rounds,
+        confirms: ask.confirms,
+        confirm_within: Duration::from_secs(config.mcp.confirm_s),
+        visible,
     })
+}
+
+/// Whether a client has tools of its own in play, or wants an answer of a form that a call would spoil.
+fn calls_its_own(brought: &Brought) -> bool {
+    let is_tool = |part: &Part| matches!(part, Part::ToolCall(_) | Part::ToolResult(_));
+    let Brought { messages, tools, tool_choice, response_format, .. } = brought;
+    !tools.is_empty()
+        || *tool_choice != ToolChoice::Auto
+        || response_format.is_some()
+        || messages.iter().flat_map(|message| &message.parts).filter_map(Part::plain).any(is_tool)
 }
 
 fn plan(config: &Config, roster: &Roster, question: &Question, chain: Vec<Link>, roll: fn() -> f64) -> Plan {
@@ -146,6 +237,7 @@ fn plan(config: &Config, roster: &Roster, question: &Question, chain: Vec<Link>,
         hedge_after: providers.hedge_after_ms.map(Duration::from_millis),
         goes_on,
         paints: matches!(question, Question::Image(_)),
+        tools: None,
         notice: None,
         health: roster.health.clone(),
         roll,

@@ -1,6 +1,7 @@
 //! Drives one turn: holds the upstream connections, the timer and the way to the store, and decides nothing.
 #![expect(clippy::disallowed_methods, reason = "a driver: it reads the clock for the state machine")]
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,20 +15,30 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use crate::adapters::llm::schema::Dialect;
 use crate::adapters::llm::{Answer, Arrival};
 use crate::common::error::{ErrorBody, ErrorCode, Failure, ProviderError};
-use crate::common::events::{News, TurnEvent, TurnFailure};
+use crate::common::events::{Answerer, ConfirmNews, News, TurnEvent, TurnFailure};
+use crate::common::ids;
 use crate::common::time::{UnixMillis, whole_ms};
+use crate::common::who::{Door, Principal};
+use crate::mcp::{Call, Reach};
 use crate::router::asking::{Slot, Used};
+use crate::router::budget::Verdict;
+use crate::router::calls::{Calls, Ended};
 use crate::router::keep::{SAVE_DEADLINE, keep};
 use crate::router::question::{Prepared, Question, Wish, prepare};
+use crate::router::round::Deed;
+use crate::router::tools::Offer;
+use crate::router::tools::refusal::Standing;
 use crate::router::turn::{Step, Turn};
 use crate::router::usage::{End, Finished};
 use crate::router::{Roster, Shared, TURNS_MAX, TurnKey};
 
-/// Where the news of one turn go.
+/// For whom a turn is, and where its news go.
 pub struct Outlet {
     pub key: TurnKey,
+    pub who: Arc<Principal>,
     pub out: mpsc::Sender<(TurnKey, TurnEvent)>,
 }
 
@@ -40,7 +51,7 @@ pub async fn run(shared: Arc<Shared>, wish: Wish, outlet: Outlet, mut cancelled:
         return refuse(&outlet, asked_at, body).await;
     };
     // In a box of its own, which is gone when the answer begins: what a future once held, it holds to its end.
-    let preparing = Box::pin(prepare(&shared, wish, Zoned::now(), roll));
+    let preparing = Box::pin(prepare(&shared, &outlet.who, wish, Zoned::now(), roll));
     let prepared = tokio::select! {
         biased;
         _ = &mut cancelled => Err(ErrorBody::new(ErrorCode::Cancelled, "stopped on request")),
@@ -126,6 +137,10 @@ struct Run {
     roster: Arc<Roster>,
     turn: Turn,
     upstreams: Upstreams,
+    /// Calls of tools, and people who are asked about them.
+    calls: Calls,
+    /// What went with the last question to each link.
+    offers: BTreeMap<usize, Offer>,
     /// What was used, on its way to the disk.
     counted: Vec<JoinHandle<()>>,
     /// The session is gone: the turn ends as if cancelled, and nobody is told.
@@ -143,6 +158,8 @@ impl Run {
             roster,
             turn,
             upstreams: Upstreams::CLOSED,
+            calls: Calls::default(),
+            offers: BTreeMap::new(),
             counted: Vec::new(),
             unheard: false,
         }
@@ -161,6 +178,13 @@ impl Run {
                 biased;
                 _ = &mut cancelled, if !cancelled.is_terminated() => self.cancel(),
                 (slot, heard) = self.upstreams.next() => self.hear(slot, heard),
+                ended = self.calls.next() => {
+                    let now = Instant::now();
+                    match ended {
+                        Ended::Called { call, told } => self.turn.handle_called(call, now, told),
+                        Ended::Confirmed { call, accept } => self.turn.handle_confirmed(call, now, accept),
+                    }
+                }
                 () = &mut timer, if due.is_some() => {
                     let now = Instant::now();
                     self.turn.handle_timeout(now);
@@ -188,6 +212,7 @@ impl Run {
     fn cancel(&mut self) {
         // Not left to the step: pieces that a slow client has not taken yet stand before it.
         self.upstreams = Upstreams::CLOSED;
+        self.calls.stop();
         self.turn.handle_cancel(Instant::now());
     }
 
@@ -202,6 +227,9 @@ impl Run {
                 }
                 Step::HangUp { slot } => *self.upstreams.at(slot) = Upstream::Closed,
                 Step::Count(used) => self.count(*used),
+                Step::Tool(deed) => self.call(*deed, cancelled).await,
+                Step::StopCalls => self.calls.stop(),
+                Step::Weigh => Box::pin(self.weigh()).await,
                 Step::Save(said) => {
                     // Rare beside the chunks, and large: not in the future of every turn.
                     let counted = timeout(SAVE_DEADLINE, join_all(std::mem::take(&mut self.counted)));
@@ -244,21 +272,85 @@ impl Run {
         self.cancel();
     }
 
-    fn ask(&self, link: usize) -> BoxFuture<'static, Result<Answer, ProviderError>> {
-        let link = self.turn.link(link);
+    /// Makes a call, or asks a person about it.
+    async fn call(&mut self, deed: Deed, cancelled: &mut oneshot::Receiver<Infallible>) {
+        match deed {
+            Deed::Call { call, tool, arguments } => {
+                let who = Arc::new(self.outlet.who.through(Door::Model));
+                self.calls.make(&self.shared.tools, call, Call { tool, arguments, who, reach: Reach::default() });
+            }
+            Deed::Confirm { call, tool, title, arguments } => {
+                let (answer, answered) = Answerer::new();
+                let confirm = ConfirmNews {
+                    confirm_id: ids::fresh('f').into(),
+                    tool,
+                    title,
+                    arguments: arguments.into(),
+                    expires_in_s: self.shared.config.borrow().mcp.confirm_s,
+                    answer,
+                };
+                self.calls.await_word(call, answered);
+                let event = TurnEvent { received_at: Instant::now(), news: News::Confirm(Box::new(confirm)) };
+                self.tell(event, cancelled).await;
+            }
+            Deed::Stop { call } => self.calls.stop_one(call),
+            Deed::Tell(_) => unreachable!("the turn tells its news itself"),
+        }
+    }
+
+    /// Whether the budget allows another round.
+    async fn weigh(&mut self) {
+        let config = self.shared.config.borrow().clone();
+        let profile = self.question.model_profile();
+        let verdict = self.shared.ledger.verdict(&config.budget, profile, &Zoned::now()).await;
+        let verdict = verdict.unwrap_or_else(|error| {
+            // The first question of the turn was allowed; a disk that fails is in the log.
+            tracing::warn!(%error, "what was spent could not be read");
+            Verdict::Free
+        });
+        self.turn.handle_weighed(Instant::now(), verdict);
+    }
+
+    /// What goes with the question to this link.
+    fn offer(&mut self, link: usize, dialect: Dialect) {
+        let now = Instant::now();
+        let wanted = self.turn.wanted(link, now);
+        let offer = match (wanted, self.turn.toolbox().cloned()) {
+            (Some(wanted), Some(toolbox)) => {
+                let Standing { amount, except } = wanted.standing;
+                let (tools, left_out) = toolbox.offer(dialect, amount, &except, &self.shared.schemas);
+                let shown = tools.iter().map(|tool| tool.name.as_str().into()).collect();
+                self.turn.handle_offered(link, now, shown, left_out);
+                Offer { tools, in_words: wanted.in_words }
+            }
+            _ => Offer::default(),
+        };
+        self.offers.insert(link, offer);
+    }
+
+    fn ask(&mut self, at: usize) -> BoxFuture<'static, Result<Answer, ProviderError>> {
+        let name = self.turn.link(at).name;
+        if let Some(dialect) = self.roster.providers.get(&name).map(|provider| provider.dialect()) {
+            self.offer(at, dialect);
+        }
+        let link = self.turn.link(at);
         let Some(provider) = self.roster.providers.get(&link.name) else {
             let gone = ProviderError::new(Failure::Unreachable, "was taken out of the config meanwhile");
             return Box::pin(std::future::ready(Err(gone)));
         };
         tracing::debug!(provider = link.name.as_str(), model = link.model, "a provider is asked");
-        self.question.put(&**provider, link, self.turn.before())
+        let nothing = Offer::default();
+        self.question.put(&**provider, link, self.turn.before(), self.offers.get(&at).unwrap_or(&nothing))
     }
 
     /// Writes down what one request used; the turn hears what a whole answer cost.
     fn count(&mut self, used: Used) {
         let link = self.turn.link(used.link);
-        let guess = || self.question.asked_tokens(link, self.turn.before());
+        let nothing = Offer::default();
+        let offer = self.offers.get(&used.link).unwrap_or(&nothing);
+        let guess = || self.question.asked_tokens(link, self.turn.before(), offer);
         let finished = Finished {
+            user: &self.outlet.who.user,
             profile: self.question.profile(),
             provider: link.name.as_str(),
             model: used.model.as_deref().unwrap_or(&link.model),

@@ -22,8 +22,8 @@ use crate::router::question::Wish;
 use crate::router::run::{self, Outlet};
 use crate::router::speaker::{Heard, Speaker, WAITING_BYTES_MAX};
 use crate::router::voices::{chain, narrow};
-use crate::router::{Ask, Mode, Shared, SpeakAsk, TURNS_MAX, VoiceWish};
-use crate::store::{DEFAULT_PROFILE, ReadError};
+use crate::router::{Ask, Mode, Shared, SpeakAsk, TURNS_MAX, VoiceWish, likes};
+use crate::store::{DEFAULT_PROFILE, ModelProfile, ReadError, Snapshot};
 
 /// News of a turn on their way through this stage: few, so that a slow client still holds the provider back.
 const INNER_QUEUE_LEN: usize = 4;
@@ -32,19 +32,37 @@ const INNER_QUEUE_LEN: usize = 4;
 const COUNT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Somebody to speak, as the config, the mode and the budgets of the house and of this profile allow.
-async fn speaker(shared: &Shared, wish: &VoiceWish, mode: Mode, profile: &str) -> Result<Speaker, ErrorBody> {
+async fn speaker(
+    shared: &Shared,
+    wish: &VoiceWish,
+    mode: Mode,
+    profile: Option<&ModelProfile>,
+) -> Result<Speaker, ErrorBody> {
     let (config, roster) = (shared.config.borrow().clone(), shared.roster.borrow().clone());
-    let mut chain = chain(&config, &roster.voices, wish, mode)?;
+    let liked = profile.and_then(|profile| profile.voice.clone()).filter(|_| wish.voice.is_none());
+    let liked = liked.map(|voice| VoiceWish { voice: Some(voice), ..wish.clone() });
+    // A voice that is only liked gives way where it cannot speak now.
+    let liked = liked.and_then(|wish| chain(&config, &roster.voices, &wish, mode).ok());
+    let mut chain = liked.map_or_else(|| chain(&config, &roster.voices, wish, mode), Ok)?;
     let mut notice = None;
     if chain.iter().any(|link| !link.name.is_local()) {
-        let internal = |error: ReadError| ErrorBody::new(ErrorCode::Internal, error.to_string());
-        let profile = shared.store.profile(profile).await.map_err(internal)?;
-        let verdict = shared.ledger.verdict(&config.budget, profile.as_ref(), &Zoned::now()).await.map_err(internal)?;
+        let verdict = shared.ledger.verdict(&config.budget, profile, &Zoned::now()).await.map_err(internal)?;
         (chain, notice) = narrow(chain, verdict)?;
     }
     let mut speaker = Speaker::new(chain, wish);
     notice.into_iter().for_each(|notice| speaker.notify(notice));
     Ok(speaker)
+}
+
+/// The profile that a request goes by, with what the user likes; `None`: there is no such profile.
+async fn profile_for(shared: &Shared, outlet: &Outlet, named: Option<&str>) -> Result<Option<ModelProfile>, ErrorBody> {
+    let (who, named) = (outlet.who.clone(), named.map(str::to_owned));
+    let look = move |store: &Snapshot| likes::profile_for(store, &who, named.as_deref());
+    Ok(shared.store.read(look).await.map_err(internal)?.ok())
+}
+
+fn internal(error: ReadError) -> ErrorBody {
+    ErrorBody::new(ErrorCode::Internal, error.to_string())
 }
 
 /// What was written down of the voices of a request.
@@ -55,10 +73,10 @@ struct Counted {
 }
 
 /// Silence, and an entry for each voice that was asked: one for the whole request, so that no disk wears out by sentences.
-fn close(shared: &Shared, profile: &str, speaker: Speaker) -> Counted {
+fn close(shared: &Shared, user: &str, profile: &str, speaker: Speaker) -> Counted {
     let (budget, today) = (&shared.config.borrow().clone().budget, Zoned::now().date());
     let mut counted = Counted { usage: None, kept: Vec::new() };
-    speaker.close(profile, |finished| {
+    speaker.close(user, profile, |finished| {
         let recorded = shared.ledger.record(budget, finished, today);
         counted.usage = recorded.usage;
         counted.kept.push(recorded.kept);
@@ -81,7 +99,7 @@ pub async fn speak(shared: Arc<Shared>, ask: SpeakAsk, outlet: Outlet, mut cance
             let busy = format!("the hub is answering {TURNS_MAX} requests already; try again in a moment");
             return Err(ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::RateLimited, busy) });
         };
-        let speaker = speaker.insert(prepare(&shared, &ask).await?);
+        let speaker = speaker.insert(prepare(&shared, &outlet, &ask).await?);
         loop {
             let news = match speaker.next().await {
                 Heard::Piece(piece) => {
@@ -108,7 +126,7 @@ pub async fn speak(shared: Arc<Shared>, ask: SpeakAsk, outlet: Outlet, mut cance
     if let Some(speaker) = speaker {
         let link = speaker.voice();
         (voice, model, sounded) = (link.name.as_str(), link.voice.model().into(), speaker.has_sounded());
-        let counted = close(&shared, DEFAULT_PROFILE, speaker);
+        let counted = close(&shared, &outlet.who.user, DEFAULT_PROFILE, speaker);
         usage = counted.usage;
         keep(counted.kept).await;
     }
@@ -135,12 +153,13 @@ pub async fn speak(shared: Arc<Shared>, ask: SpeakAsk, outlet: Outlet, mut cance
     let _ = outlet.out.send((outlet.key, TurnEvent { received_at: Instant::now(), news })).await;
 }
 
-async fn prepare(shared: &Shared, ask: &SpeakAsk) -> Result<Speaker, ErrorBody> {
+async fn prepare(shared: &Shared, outlet: &Outlet, ask: &SpeakAsk) -> Result<Speaker, ErrorBody> {
     if ask.text.len() > WAITING_BYTES_MAX {
         let why = format!("payload.text: more than {WAITING_BYTES_MAX} bytes cannot be spoken at once");
         return Err(ErrorBody::new(ErrorCode::TooLarge, why));
     }
-    let mut speaker = speaker(shared, &ask.wish, Mode::Auto, DEFAULT_PROFILE).await?;
+    let liked = profile_for(shared, outlet, Some(DEFAULT_PROFILE)).await?;
+    let mut speaker = speaker(shared, &ask.wish, Mode::Auto, liked.as_ref()).await?;
     speaker.give(&ask.text);
     speaker.end_text();
     if !speaker.has_words() {
@@ -151,11 +170,17 @@ async fn prepare(shared: &Shared, ask: &SpeakAsk) -> Result<Speaker, ErrorBody> 
 
 /// A turn whose answer is spoken as well. Ends early when the other half of `cancelled` is dropped.
 pub async fn accompany(shared: Arc<Shared>, ask: Ask, outlet: Outlet, cancelled: oneshot::Receiver<Infallible>) {
-    let profile = ask.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.into());
-    let speaker = speaker(&shared, &ask.speak.clone().unwrap_or_default(), ask.mode, &profile).await;
+    let profile = profile_for(&shared, &outlet, ask.profile.as_deref()).await.unwrap_or_default();
+    let speaker = speaker(&shared, &ask.speak.clone().unwrap_or_default(), ask.mode, profile.as_ref()).await;
+    let profile = profile.map_or_else(|| DEFAULT_PROFILE.into(), |profile| profile.name);
     let (inner, news) = mpsc::channel(INNER_QUEUE_LEN);
     let (alive, inner_cancelled) = oneshot::channel();
-    let turn = run::run(Arc::clone(&shared), Wish::Chat(ask), Outlet { key: outlet.key, out: inner }, inner_cancelled);
+    let turn = run::run(
+        Arc::clone(&shared),
+        Wish::Chat(ask),
+        Outlet { key: outlet.key, who: outlet.who.clone(), out: inner },
+        inner_cancelled,
+    );
     let mut stage = Stage {
         shared,
         profile,
@@ -303,7 +328,7 @@ impl Stage {
     /// Nobody speaks any more, and it is written down who did.
     fn hush(&mut self) {
         if let Some(speaker) = self.speaker.take() {
-            self.counted.extend(close(&self.shared, &self.profile, speaker).kept);
+            self.counted.extend(close(&self.shared, &self.outlet.who.user, &self.profile, speaker).kept);
         }
     }
 

@@ -205,7 +205,7 @@ impl Speaker {
     }
 
     /// Falls silent at once, and hands what each voice did to `record`. What a voice has taken on is paid, heard or not.
-    pub fn close(mut self, profile: &str, mut record: impl FnMut(&Finished<'_>)) {
+    pub fn close(mut self, user: &str, profile: &str, mut record: impl FnMut(&Finished<'_>)) {
         for saying in [self.current.take(), self.ahead.take()].into_iter().flatten() {
             self.bill(&saying);
         }
@@ -217,7 +217,7 @@ impl Speaker {
             } else {
                 End::Cancelled
             };
-            bill.finished(profile, link, end).iter().for_each(&mut record);
+            bill.finished(user, profile, link, end).iter().for_each(&mut record);
         }
     }
 

@@ -32,8 +32,9 @@ impl Bill {
     }
 
     /// For the books; `None` where nothing was asked.
-    pub fn finished<'a>(&self, profile: &'a str, link: &'a Link, end: End) -> Option<Finished<'a>> {
+    pub fn finished<'a>(&self, user: &'a str, profile: &'a str, link: &'a Link, end: End) -> Option<Finished<'a>> {
         self.asked.then(|| Finished {
+            user,
             profile,
             provider: link.name.as_str(),
             model: link.voice.model(),

@@ -2,7 +2,6 @@
 //! come in, [`Step`]s go out; `run` carries them out. Holds no socket, no timer and no store.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::adapters::llm::Arrival;
@@ -13,64 +12,21 @@ use crate::common::time::whole_ms;
 use crate::router::asking::{Asking, Said, Slot, Used};
 use crate::router::choose::Link;
 use crate::router::failures::Failures;
-use crate::router::health::Health;
 use crate::router::retry::{self, Tried};
 use crate::router::usage::End;
 
+#[path = "turn_rounds.rs"]
+mod rounds;
+#[path = "turn_steps.rs"]
+mod steps;
+
+pub use rounds::ToolPlan;
+pub use steps::{Plan, Saved, Step};
+
+use rounds::Rounds;
+
 /// Whoever waits longer than this for a provider that is asked again is told why.
 const WAIT_TOLD: Duration = Duration::from_secs(3);
-
-/// What the driver is to do, in this order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// Ask this link of the chain; whatever was open in the slot is closed first.
-    Ask {
-        slot: Slot,
-        link: usize,
-    },
-    /// Close the slot's upstream connection.
-    HangUp {
-        slot: Slot,
-    },
-    Tell(TurnEvent),
-    /// Count it; what a whole answer cost is then told with [`Turn::handle_priced`].
-    Count(Box<Used>),
-    /// Keep question and answer; then call [`Turn::handle_saved`].
-    Save(Vec<Said>),
-    /// Nothing more will come.
-    End,
-}
-
-/// What came of a [`Step::Save`].
-#[derive(Debug, Default, PartialEq)]
-pub struct Saved {
-    /// Where something was not kept, or not all of it.
-    pub notice: Option<String>,
-    /// [`TurnSummary::image_blobs`].
-    pub image_blobs: Vec<Box<str>>,
-}
-
-/// What a turn goes by.
-pub struct Plan {
-    /// Each provider once; never empty.
-    pub chain: Vec<Link>,
-    pub conversation_id: Box<str>,
-    pub inter_token: Duration,
-    pub total: Duration,
-    /// How often one provider is asked again.
-    pub retries: u32,
-    /// `providers.hedge_after_ms`.
-    pub hedge_after: Option<Duration>,
-    /// The next provider goes on where one broke off.
-    pub goes_on: bool,
-    /// An answer without a picture is none.
-    pub paints: bool,
-    /// To be told before anything else.
-    pub notice: Option<String>,
-    pub health: Arc<Health>,
-    /// Chance, from 0.0 to 1.0.
-    pub roll: fn() -> f64,
-}
 
 /// See the module.
 pub struct Turn {
@@ -87,6 +43,10 @@ pub struct Turn {
     first_content_at: Option<Instant>,
     /// The messages of the answer before the one that comes now.
     before: Vec<Said>,
+    /// How often one provider broke off and another went on, and how much of that was told.
+    breaks: u32,
+    breaks_told: u32,
+    rounds: Option<Rounds>,
     /// Why links gave no answer.
     failures: Failures,
     said: Told,
@@ -110,6 +70,9 @@ impl Turn {
         assert!(plan.chain.len() <= u32::BITS as usize, "`choose` names each provider once");
         let mut turn = Turn {
             ends_by: asked_at + plan.total,
+            rounds: plan.tools.clone().map(Rounds::new),
+            breaks: 0,
+            breaks_told: 0,
             plan,
             asked_at,
             asking: Asking::new(Slot::First, 0, now),
@@ -150,6 +113,9 @@ impl Turn {
         if self.ended {
             return None;
         }
+        if self.is_calling() {
+            return self.round_timeout();
+        }
         let due = self.due(&self.asking).min(self.ends_by);
         let due = self.rival.as_ref().map_or(due, |rival| due.min(self.due(rival)));
         Some(self.hedge_at.map_or(due, |at| due.min(at)))
@@ -164,13 +130,14 @@ impl Turn {
         if event.is_content() && !self.asking.has_content {
             self.first_content(slot, received_at);
         }
+        let numbers = self.numbers();
         let Some(asking) = self.in_slot(slot) else { return };
         asking.heard_at = received_at;
         let link = asking.link;
         if let Err(too_much) = asking.keep(&event) {
             return self.stop(slot, received_at, ProviderError::new(Failure::BadStream, too_much));
         }
-        match event {
+        match numbers.go_on(event) {
             Event::Started { model } => asking.model = model.or(asking.model.take()),
             Event::Usage(usage) => asking.usage = Some(*usage),
             Event::Finish(reason) => asking.finish = Some(reason),
@@ -180,7 +147,12 @@ impl Turn {
             }
             // Before content nobody speaks for the one that is raced.
             _ if slot != self.asking.slot => {}
-            Event::Text(text) => self.tell(received_at, News::Text(text)),
+            Event::Text(text) => {
+                if self.begins_paragraph() {
+                    self.tell(received_at, News::Text("\n\n".into()));
+                }
+                self.tell(received_at, News::Text(text));
+            }
             Event::Refusal(text) => {
                 self.asking.refused = true;
                 self.tell(received_at, News::Text(text));
@@ -188,7 +160,9 @@ impl Turn {
             Event::Reasoning(text) => self.tell(received_at, News::Reasoning(text)),
             Event::ToolCall(delta) => {
                 self.asking.has_called = true;
-                self.tell(received_at, News::ToolCall(delta));
+                if self.shows_calls() {
+                    self.tell(received_at, News::ToolCall(delta));
+                }
             }
             Event::Image(piece) => self.tell(received_at, News::Image(piece)),
             Event::Progress(progress) => self.tell(received_at, News::Progress(progress)),
@@ -219,15 +193,18 @@ impl Turn {
             return self.handle_failure(slot, now, error);
         }
         self.lead(slot);
+        if self.begins_round(now) {
+            return;
+        }
         let link = &self.plan.chain[self.asking.link];
         self.plan.health.whole(link.name);
         let done = TurnSummary {
             conversation_id: self.plan.conversation_id.clone(),
             provider: link.name.as_str().into(),
             model: self.asking.model.clone().unwrap_or_else(|| link.model.as_str().into()),
-            usage: self.asking.usage,
+            usage: self.used_so_far(self.asking.usage),
             finish: self.asking.finish.take(),
-            messages: 1 + self.before.len() as u32,
+            messages: 1 + self.breaks,
             image_blobs: Vec::new(),
             refused: self.asking.refused,
             first_token_ms: self.first_token_ms(),
@@ -252,6 +229,9 @@ impl Turn {
         if self.asking.has_content {
             return self.break_off(now, error);
         }
+        if self.rival.is_none() && self.sheds_tools(slot, now, &error) {
+            return;
+        }
         if let Some(rival) = self.rival.take() {
             let failed = std::mem::replace(&mut self.asking, *rival);
             self.hedge_at = self.plan.hedge_after.map(|after| now + after);
@@ -270,7 +250,7 @@ impl Turn {
             None => {
                 let failed = self.set_down(now);
                 self.give_up(&failed, now, error);
-                self.go_on(now);
+                self.go_on_or_fail(now);
             }
         }
     }
@@ -280,10 +260,11 @@ impl Turn {
         if self.ended {
             return;
         }
+        if self.is_calling() {
+            return self.round_is_due(now);
+        }
         if now >= self.ends_by && self.asking.finish.is_none() {
-            let total = whole_ms(self.ends_by - self.asked_at) / 1000;
-            let why = timed_out(format!("the answer was not whole after {total} s (providers.total_s)"));
-            return self.stop(self.asking.slot, now, why);
+            return self.run_out(now);
         }
         if let Some(rival) = self.rival.as_ref().filter(|rival| self.due(rival) <= now) {
             self.overdue(rival.slot, now);
@@ -306,8 +287,9 @@ impl Turn {
         self.finish_with(failed, End::Cancelled);
     }
 
-    /// What the usage of the whole answer cost.
+    /// What the usage of a whole answer of the provider cost.
     pub fn handle_priced(&mut self, usage: Usage) {
+        let usage = self.add_spent(usage);
         if let Some(News::Done(summary)) = &mut self.ending {
             summary.usage = Some(usage);
         }
@@ -332,7 +314,8 @@ impl Turn {
     fn go_on(&mut self, now: Instant) {
         let Some(link) = self.pick(now).or_else(|| self.last_resort(now)) else { return self.fail(now) };
         self.asking = Asking::begin(self.asking.slot, link, now);
-        self.hedge_at = self.plan.hedge_after.map(|after| now + after);
+        // What was done for one is not done twice to see who is quicker.
+        self.hedge_at = self.plan.hedge_after.filter(|_| !self.has_run_tools()).map(|after| now + after);
         self.steps.push_back(Step::Ask { slot: self.asking.slot, link });
     }
 
@@ -371,6 +354,9 @@ impl Turn {
 
     /// Whether somebody else could be asked now.
     fn has_others(&self, now: Instant) -> bool {
+        if self.has_run_tools() && !self.plan.goes_on {
+            return false;
+        }
         let mut chain = self.plan.chain.iter().enumerate();
         chain.any(|(at, link)| !self.has_asked(at) && self.plan.health.is_fit(link.name, now))
     }
@@ -450,8 +436,8 @@ impl Turn {
         if let Some(notice) = self.failures.own_up(&self.plan.chain, self.asking.link) {
             self.tell(now, News::Notice(notice.into()));
         }
-        if !self.before.is_empty() {
-            self.tell(now, News::Message(self.before.len() as u32));
+        if self.breaks > std::mem::replace(&mut self.breaks_told, self.breaks) {
+            self.tell(now, News::Message(self.breaks));
         }
     }
 
@@ -465,7 +451,7 @@ impl Turn {
     fn give_up(&mut self, asking: &Asking, now: Instant, error: ProviderError) {
         self.steps.push_back(Step::HangUp { slot: asking.slot });
         self.count(asking.used(End::Failed));
-        self.note(asking.link, now, error, asking.has_content);
+        self.note(asking.link, now, error, asking.has_content || self.has_run_tools());
     }
 
     /// Remembers a failure: for the user, for other turns, for the log.
@@ -482,8 +468,19 @@ impl Turn {
         let mut broken = self.set_down(now);
         let can_go_on = self.plan.goes_on && !broken.has_called;
         self.give_up(&broken, now, error);
-        self.before.extend(broken.take_said(true));
+        let said = broken.take_said(true);
+        if can_go_on && said.is_some() {
+            self.breaks = self.breaks_told + 1;
+        }
+        self.before.extend(said);
         if can_go_on { self.go_on(now) } else { self.fail(now) }
+    }
+
+    /// `providers.total_s` is over.
+    fn run_out(&mut self, now: Instant) {
+        let total = whole_ms(self.ends_by - self.asked_at) / 1000;
+        let why = timed_out(format!("the answer was not whole after {total} s (providers.total_s)"));
+        self.stop(self.asking.slot, now, why);
     }
 
     /// Ends the turn for what nobody else could do better.
@@ -491,7 +488,7 @@ impl Turn {
         if self.asking.slot != slot {
             return self.handle_failure(slot, now, error);
         }
-        self.note(self.asking.link, now, error, self.asking.has_content);
+        self.note(self.asking.link, now, error, self.asking.has_content || self.has_run_tools());
         self.fail(now);
     }
 
@@ -523,6 +520,7 @@ impl Turn {
             self.steps.push_back(Step::HangUp { slot: rival.slot });
             self.count(rival.used(End::Cancelled));
         }
+        self.abandon_round();
         self.before.extend(self.asking.take_said(end != End::Whole));
         self.steps.push_back(Step::Save(std::mem::take(&mut self.before)));
     }

@@ -206,14 +206,16 @@ proptest::proptest! {
     /// Whatever comes in whatever order: one end, both connections closed, nothing after it, and never a busy wait.
     #[test]
     fn every_turn_ends_once(
-        moves in proptest::collection::vec((0..11u8, proptest::bool::ANY, 0..4000u64), 1..60),
+        moves in proptest::collection::vec((0..15u8, proptest::bool::ANY, 0..4000u64), 1..60),
         hedges in proptest::bool::ANY,
         goes_on in proptest::bool::ANY,
         links in 1..4usize,
+        calls in proptest::bool::ANY,
     ) {
         let hedge_after = hedges.then_some(SECOND);
         let names = &[OPENAI, LOCAL, GEMINI][..links];
-        let mut played = Played::of(Plan { retries: 1, hedge_after, goes_on, ..plan(names) });
+        let tools = calls.then(|| with_tools::tools(true));
+        let mut played = Played::of(Plan { retries: 1, hedge_after, goes_on, tools, ..plan(names) });
         for (kind, first, ms) in moves {
             let slot = if first { Slot::First } else { Slot::Second };
             // Only a connection that is open says anything.
@@ -224,12 +226,22 @@ proptest::proptest! {
             });
             match kind {
                 10 => played.wait(Duration::from_millis(ms)),
+                11 => played.called((ms % 8) as u32, "ok"),
+                12 => {
+                    played.turn.handle_confirmed((ms % 8) as u32, played.now, [None, Some(true), Some(false)][ms as usize % 3]);
+                    played.drain();
+                }
                 _ if open != Some(true) => {}
                 0 => played.hear_in(slot, Event::Text("t".into())),
                 1 => played.hear_in(slot, Event::Started { model: None }),
                 2 => played.hear_in(slot, Event::Finish(FinishReason::Stop)),
                 3 => played.hear_in(slot, Event::Usage(Box::default())),
                 4 => played.hear_in(slot, Event::ToolCall(Box::default())),
+                13 | 14 => {
+                    let name = Some(if kind == 13 { "door" } else { "reset" }.to_owned());
+                    let (index, arguments) = ((ms % 3) as u32, format!("{{\"n\":{ms}}}"));
+                    played.hear_in(slot, Event::ToolCall(Box::new(ToolCallDelta { index, id: None, name, arguments })));
+                }
                 5 => played.fail_with(slot, failed(503, Some(Duration::from_millis(ms)))),
                 6 => played.fail_in(slot, Failure::CutOff),
                 7 => played.fail_in(slot, Failure::Auth),
@@ -246,6 +258,6 @@ proptest::proptest! {
             proptest::prop_assert!(!matches!(last, Some(Step::Ask { .. })), "{}", played.told());
         }
         let asked = played.asked();
-        proptest::prop_assert!((0..links).all(|link| asked.iter().filter(|at| **at == link).count() <= 12));
+        proptest::prop_assert!((0..links).all(|link| asked.iter().filter(|at| **at == link).count() <= 24));
     }
 }

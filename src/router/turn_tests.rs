@@ -3,12 +3,17 @@
 
 #[path = "turn_elsewhere_tests.rs"]
 mod elsewhere;
+#[path = "turn_rounds_tests.rs"]
+mod with_tools;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::*;
 use crate::common::chat::{Allowance, FinishReason, RateLimits};
 use crate::common::config::ProviderName;
+use crate::router::budget::Verdict;
+use crate::router::health::Health;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -17,6 +22,8 @@ struct Played {
     turn: Turn,
     now: Instant,
     steps: Vec<Step>,
+    /// What the budget says between rounds.
+    verdict: Verdict,
 }
 
 /// Nobody is asked again, nobody raced; chance is always the same.
@@ -31,6 +38,7 @@ fn plan(names: &[ProviderName]) -> Plan {
         hedge_after: None,
         goes_on: false,
         paints: false,
+        tools: None,
         notice: None,
         health: Arc::default(),
         roll: || 1.0,
@@ -44,7 +52,7 @@ impl Played {
 
     fn of(plan: Plan) -> Played {
         let now = Instant::now();
-        let mut played = Played { turn: Turn::begin(plan, now, now), now, steps: Vec::new() };
+        let mut played = Played { turn: Turn::begin(plan, now, now), now, steps: Vec::new(), verdict: Verdict::Free };
         played.drain();
         played
     }
@@ -52,7 +60,11 @@ impl Played {
     fn drain(&mut self) {
         while let Some(step) = self.turn.poll_step() {
             let save = matches!(step, Step::Save { .. });
+            let weigh = matches!(step, Step::Weigh);
             self.steps.push(step);
+            if weigh {
+                self.turn.handle_weighed(self.now, self.verdict.clone());
+            }
             if save {
                 self.turn.handle_saved(self.now, Saved::default());
             }
@@ -129,6 +141,9 @@ impl Played {
                     let said: Vec<_> = said.iter().map(|one| (one.link, one.message.text(), one.partial)).collect();
                     writeln!(lines, "save {said:?}")
                 }
+                Step::Tool(deed) => writeln!(lines, "{deed:?}"),
+                Step::StopCalls => writeln!(lines, "stop the calls"),
+                Step::Weigh => writeln!(lines, "weigh"),
                 Step::End => writeln!(lines, "end"),
             };
         }
@@ -394,7 +409,7 @@ fn one_that_keeps_failing_is_passed_over_and_that_is_said() {
     // It recovers: one question tries it out, and then all may.
     let trial = Plan { health: health.clone(), ..plan(&[OPENAI, LOCAL]) };
     let now = Instant::now() + 11 * SECOND;
-    let mut played = Played { turn: Turn::begin(trial, now, now), now, steps: Vec::new() };
+    let mut played = Played { turn: Turn::begin(trial, now, now), now, steps: Vec::new(), verdict: Verdict::Free };
     played.drain();
     assert_eq!(played.asked(), [0]);
     played.say("back");

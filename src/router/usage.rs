@@ -17,15 +17,14 @@ use crate::store::{
     AUDIO_BYTES_PER_TOKEN, IMAGE_TOKENS, ModelProfile, ReadError, Store, UsageKey, UsageSum, estimated_tokens,
 };
 
-/// Who pays, until the hub knows its people.
-pub const HOUSE: &str = "house";
-
 /// A provider that says more than this for one request, US dollars, is not believed: it would end every budget.
 const COST_USD_MAX: f64 = 10_000.0;
 
 /// One request to one provider, at its end.
 #[derive(Debug, Clone, Copy)]
 pub struct Finished<'a> {
+    /// Who asked.
+    pub user: &'a str,
     /// A model profile's name; empty where none was in play.
     pub profile: &'a str,
     /// The provider's word in the config, or the voice's (`espeak`, `wyoming`).
@@ -120,7 +119,7 @@ pub fn tally(budget: &Budget, finished: &Finished<'_>, day: Date) -> Tally {
     };
     let key = UsageKey {
         day,
-        user: HOUSE.into(),
+        user: finished.user.into(),
         profile: finished.profile.into(),
         provider: finished.provider.into(),
         model: finished.model.into(),

@@ -147,6 +147,7 @@ async fn a_question_waits_for_no_disk() {
 
 fn finished() -> Finished<'static> {
     Finished {
+        user: "house",
         profile: "default",
         provider: "openai",
         model: "gpt-4o-mini-2024-07-18",
