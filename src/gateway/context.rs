@@ -9,10 +9,14 @@ use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use tokio::sync::watch;
 
+use crate::auth::Gate;
 use crate::common::config::Config;
 use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::who::Principal;
 use crate::gateway::respond::{self, Response};
 use crate::gateway::session::Door;
+use crate::mcp::Service;
+use crate::mcp::server::Server;
 use crate::store::Store;
 
 /// A request as handlers get it. Its body has not been read: see [`read_body`].
@@ -31,8 +35,11 @@ pub struct Context {
     pub hostname: Box<str>,
     pub version: &'static str,
     pub started_at: Instant,
+    pub gate: Gate,
     pub sessions: Door,
     pub store: Store,
+    pub tools: Service,
+    pub mcp: Arc<Server>,
 }
 
 /// What the path had in the places of a pattern.
@@ -50,6 +57,11 @@ pub fn parameter(request: &Request, name: &str) -> String {
     let parameters = request.extensions().get::<Parameters>();
     let found = parameters.and_then(|all| all.0.iter().find(|(key, _)| &**key == name));
     found.map(|(_, value)| value.as_ref().to_owned()).unwrap_or_default()
+}
+
+/// Who asks. The routes have found out before any handler runs.
+pub fn principal(request: &Request) -> Arc<Principal> {
+    request.extensions().get::<Arc<Principal>>().cloned().expect("the routes let nobody through without")
 }
 
 /// The whole body, or the answer that says why not.

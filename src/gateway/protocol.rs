@@ -9,7 +9,7 @@ use crate::gateway::session::wire;
 
 static SCHEMAS: LazyLock<Static> = LazyLock::new(|| {
     let text = serde_json::to_vec_pretty(&wire::schemas()).expect("a JSON value is always JSON");
-    Static::new("application/json", text.leak())
+    Static::new("application/json", text)
 });
 
 pub async fn get(_context: Arc<Context>, _caller: Caller, request: Request) -> Response {

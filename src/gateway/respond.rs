@@ -88,19 +88,20 @@ fn typed(status: StatusCode, mime: &'static str, bytes: Vec<u8>) -> Response {
     response
 }
 
-/// A file that never changes while this process runs, with the tag of its content.
+/// A file that stays as it is, with the tag of its content.
 #[derive(Debug)]
 pub struct Static {
     mime: &'static str,
-    bytes: &'static [u8],
+    bytes: Bytes,
     etag: HeaderValue,
 }
 
 impl Static {
-    pub fn new(mime: &'static str, bytes: &'static [u8]) -> Static {
+    pub fn new(mime: &'static str, bytes: impl Into<Bytes>) -> Static {
         use std::hash::{DefaultHasher, Hasher};
+        let bytes = bytes.into();
         let mut hasher = DefaultHasher::new();
-        hasher.write(bytes);
+        hasher.write(&bytes);
         let etag = format!("\"{:016x}\"", hasher.finish());
         Static { mime, bytes, etag: HeaderValue::from_str(&etag).expect("hex digits in quotes are a header value") }
     }
@@ -110,7 +111,7 @@ impl Static {
         let mut response = if has_tag(asked, &self.etag) {
             empty(StatusCode::NOT_MODIFIED)
         } else {
-            let mut response = Response::new(whole(self.bytes));
+            let mut response = Response::new(whole(self.bytes.clone()));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.mime));
             response
         };
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_file_is_sent_once() {
-        let file = Static::new("text/html; charset=utf-8", b"<!doctype html>");
+        let file = Static::new("text/html; charset=utf-8", "<!doctype html>");
         let mut asked = HeaderMap::new();
         let first = file.answer(&asked);
         assert_eq!((first.status(), &first.headers()[CONTENT_SECURITY_POLICY]), (StatusCode::OK, &PAGE_POLICY));
@@ -175,6 +176,6 @@ mod tests {
         }
         asked.insert(IF_NONE_MATCH, HeaderValue::from_static("\"x\", W/\"y\""));
         assert_eq!(file.answer(&asked).status(), StatusCode::OK);
-        assert_ne!(Static::new("text/css", b"a").etag, Static::new("text/css", b"b").etag);
+        assert_ne!(Static::new("text/css", "a").etag, Static::new("text/css", "b").etag);
     }
 }

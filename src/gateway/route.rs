@@ -18,11 +18,14 @@ use crate::gateway::context::{Context, Parameters, Request};
 use crate::gateway::listen::Caller;
 use crate::gateway::origin::{Names, Refusal};
 use crate::gateway::respond::{self, Response, Static};
-use crate::gateway::rest::{blobs, model_profiles, usage};
+use crate::gateway::rest::openapi::Description;
+use crate::gateway::rest::table::{ROWS, Row};
+use crate::gateway::rest::{blobs, claim, handler, login, nothing_at, tickets, tools, usage};
 use crate::gateway::web::ASSETS;
-use crate::gateway::{chat, health, openai_api, protocol};
+use crate::gateway::{chat, health, identity, mcp, openai_api, protocol, rest};
 
-/// Everything that is answered, in the order of the README. A pattern stands here once.
+/// Everything that is answered without the table of tools, in the order of the README. A pattern stands here once; one that
+/// the table has as well is answered from here.
 static ROUTES: &[Route] = &[
     Route {
         pattern: "/healthz",
@@ -37,6 +40,14 @@ static ROUTES: &[Route] = &[
         methods: &[(Method::GET, |context, caller, request| Box::pin(protocol::get(context, caller, request)))],
     },
     Route {
+        pattern: "/mcp",
+        methods: &[
+            (Method::POST, |context, caller, request| Box::pin(mcp::post(context, caller, request))),
+            (Method::GET, |context, caller, request| Box::pin(mcp::get(context, caller, request))),
+            (Method::DELETE, |context, caller, request| Box::pin(mcp::delete(context, caller, request))),
+        ],
+    },
+    Route {
         pattern: "/v1/chat/completions",
         methods: &[(Method::POST, |context, caller, request| Box::pin(openai_api::complete(context, caller, request)))],
     },
@@ -49,16 +60,19 @@ static ROUTES: &[Route] = &[
         methods: &[(Method::GET, |context, caller, request| Box::pin(openai_api::one_model(context, caller, request)))],
     },
     Route {
-        pattern: "/api/v1/model-profiles",
-        methods: &[(Method::GET, |context, caller, request| Box::pin(model_profiles::list(context, caller, request)))],
+        pattern: "/api/v1/claim",
+        methods: &[
+            (Method::GET, |context, caller, request| Box::pin(claim::get(context, caller, request))),
+            (Method::POST, |context, caller, request| Box::pin(claim::post(context, caller, request))),
+        ],
     },
     Route {
-        pattern: "/api/v1/model-profiles/{name}",
-        methods: &[
-            (Method::GET, |context, caller, request| Box::pin(model_profiles::get(context, caller, request))),
-            (Method::PUT, |context, caller, request| Box::pin(model_profiles::put(context, caller, request))),
-            (Method::DELETE, |context, caller, request| Box::pin(model_profiles::delete(context, caller, request))),
-        ],
+        pattern: "/api/v1/login",
+        methods: &[(Method::POST, |context, caller, request| Box::pin(login::post(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/v1/tickets",
+        methods: &[(Method::POST, |context, caller, request| Box::pin(tickets::post(context, caller, request)))],
     },
     Route {
         pattern: "/api/v1/blobs",
@@ -72,7 +86,21 @@ static ROUTES: &[Route] = &[
         pattern: "/api/v1/usage",
         methods: &[(Method::GET, |context, caller, request| Box::pin(usage::get(context, caller, request)))],
     },
+    Route {
+        pattern: "/api/v1/tools",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(tools::list(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/v1/tools/{name}",
+        methods: &[
+            (Method::GET, |context, caller, request| Box::pin(tools::get(context, caller, request))),
+            (Method::POST, |context, caller, request| Box::pin(tools::call(context, caller, request))),
+        ],
+    },
 ];
+
+/// What [`Description`] describes: the routes above, the table's rows, and itself.
+const OPENAPI: &str = "/api/openapi.json";
 
 /// A pattern (matchit's: `/api/v1/devices/{id}`) and who answers which method of it. HEAD comes with GET, and OPTIONS with all.
 struct Route {
@@ -90,15 +118,24 @@ pub struct Routes {
 
 enum Target {
     Route(&'static Route),
+    /// A path whose methods are tools.
+    Row(&'static Row),
     Asset(Static),
+    Description(Description),
 }
 
 impl Routes {
     pub fn new(context: Arc<Context>) -> Routes {
         let routes = ROUTES.iter().map(|route| (route.pattern, Target::Route(route)));
+        let is_free = |row: &&Row| ROUTES.iter().all(|route| route.pattern != row.pattern);
+        let rows = ROWS.iter().filter(is_free).map(|row| (row.pattern, Target::Row(row)));
+        let described =
+            ROUTES.iter().flat_map(|route| route.methods.iter().map(|(method, _)| (route.pattern, method.clone())));
+        let described = described.chain([(OPENAPI, Method::GET)]);
+        let description = (OPENAPI, Target::Description(Description::new(context.version, described)));
         let assets = ASSETS.iter().map(|&(path, mime, bytes)| (path, Target::Asset(Static::new(mime, bytes))));
         let mut targets = matchit::Router::new();
-        for (pattern, target) in routes.chain(assets) {
+        for (pattern, target) in routes.chain(rows).chain(assets).chain([description]) {
             targets.insert(pattern, target).expect("patterns are well-formed and differ, as a test has seen");
         }
         Routes { context, targets }
@@ -115,7 +152,10 @@ impl Routes {
         if let Some(origin) = origin {
             // Fetch standard §3.2.3: an allowed page of another origin may read the answer.
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, retry-after"));
+            headers.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("etag, link, location, retry-after, mcp-session-id"),
+            );
             headers.append(VARY, HeaderValue::from_name(ORIGIN));
         }
         response
@@ -136,25 +176,51 @@ impl Routes {
                     &allowed([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].iter()),
                 );
             }
-            return respond::problem(
-                StatusCode::NOT_FOUND,
-                &ErrorBody::new(ErrorCode::NotFound, format!("there is nothing at {path}")),
-            );
+            return nothing_at(path);
         };
         let wanted = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         match found.value {
             Target::Asset(file) if wanted == Method::GET => file.answer(request.headers()),
-            Target::Asset(_) => without_handler(&request, &allowed([Method::GET].iter())),
+            Target::Description(file) if wanted == Method::GET => file.answer(&self.context.tools, request.headers()),
+            Target::Asset(_) | Target::Description(_) => without_handler(&request, &allowed([Method::GET].iter())),
             Target::Route(route) => match route.methods.iter().find(|(method, _)| method == wanted) {
                 Some((_, handler)) => {
                     let parameters = Parameters::of(&found.params);
-                    let mut request = request;
-                    request.extensions_mut().insert(parameters);
-                    handler(self.context.clone(), caller, request).await
+                    match self.known(request, route.pattern, parameters).await {
+                        Ok(request) => handler(self.context.clone(), caller, request).await,
+                        Err(refused) => refused,
+                    }
                 }
                 None => without_handler(&request, &allowed(route.methods.iter().map(|(method, _)| method))),
             },
+            Target::Row(row) => {
+                let present: Vec<_> = row.present(&self.context.tools).collect();
+                match present.iter().find(|operation| operation.method == wanted) {
+                    Some(operation) => {
+                        let parameters = Parameters::of(&found.params);
+                        match self.known(request, row.pattern, parameters).await {
+                            Ok(request) => handler::answer(self.context.clone(), row, operation, request).await,
+                            Err(refused) => refused,
+                        }
+                    }
+                    // A path without any tool is no path of this hub.
+                    None if present.is_empty() => nothing_at(path),
+                    None => without_handler(&request, &allowed(present.iter().map(|operation| &operation.method))),
+                }
+            }
         }
+    }
+
+    /// The request as handlers get it, with what the path had and with who asks; or the answer to whoever may not come in.
+    async fn known(&self, mut request: Request, pattern: &str, parameters: Parameters) -> Result<Request, Response> {
+        let who = identity::identify(&self.context.gate, pattern, request.headers()).await.map_err(|why| {
+            let (error, is_openai) = (why.to_body(), identity::is_openai(pattern));
+            let refused = if is_openai { openai_api::refused(&error) } else { rest::problem(&error) };
+            identity::challenge(refused, &why)
+        })?;
+        request.extensions_mut().insert(parameters);
+        request.extensions_mut().insert(who);
+        Ok(request)
     }
 }
 
@@ -200,7 +266,10 @@ fn options(request: &Request, allow: &HeaderValue) -> Response {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("authorization, content-type, if-match, if-none-match"),
+            HeaderValue::from_static(
+                "authorization, content-type, if-match, if-none-match, last-event-id, mcp-method, mcp-name, \
+                 mcp-protocol-version, mcp-session-id",
+            ),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
@@ -245,6 +314,29 @@ mod tests {
                 let allow: Vec<&str> = header(answer, "allow").expect("Allow").split(", ").collect();
                 assert!(methods.iter().all(|method| allow.contains(&method.as_str())), "{pattern}: {allow:?}");
                 assert_eq!(allow.contains(&"HEAD"), methods.contains(&Method::GET), "{pattern}");
+            }
+        }
+    }
+
+    /// Rows of the table besides; those that are meant for people or other protocols have documents of their own.
+    #[tokio::test]
+    async fn every_route_of_the_api_is_described() {
+        let open = open(Config::default());
+        let described = open.get("GET", OPENAPI, "").await;
+        assert_eq!(header(&described, "content-type"), Some("application/json"), "{described}");
+        let tag = header(&described, "etag").expect("a tag");
+        let known = open.get("GET", OPENAPI, &format!("If-None-Match: {tag}\r\n")).await;
+        assert_eq!((status(&known), body(&known)), (304, ""));
+        assert_eq!(status(&open.get("POST", OPENAPI, "").await), 405);
+        let document: serde_json::Value = serde_json::from_str(body(&described)).expect("JSON");
+        let in_table = |pattern: &str| ROWS.iter().any(|row| row.pattern == pattern);
+        for Route { pattern, methods } in ROUTES.iter().filter(|route| route.pattern.starts_with("/api/")) {
+            for (method, _) in methods.iter().filter(|_| !in_table(pattern)) {
+                let operation = &document["paths"][*pattern][method.as_str().to_lowercase()];
+                assert!(
+                    operation["operationId"].is_string(),
+                    "openapi.json beside rest/openapi.rs: {method} {pattern}"
+                );
             }
         }
     }

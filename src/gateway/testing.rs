@@ -9,12 +9,15 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::auth::{Gate, Moment};
 use crate::common::config::Config;
 use crate::gateway::context::{Context, Request};
 use crate::gateway::listen::{Caller, Deadlines, Listener};
 use crate::gateway::respond::Response;
 use crate::gateway::route::Routes;
-use crate::gateway::session::{Door, Registry};
+use crate::gateway::session::{AUTH_WITHIN, Door, Feeds, Registry};
+use crate::mcp::Service;
+use crate::mcp::server::Server;
 use crate::router::{Roster, Router};
 use crate::store::Store;
 
@@ -34,9 +37,14 @@ pub struct Open {
 
 /// The real routes.
 pub fn open(config: Config) -> Open {
+    open_tools(config, Service::empty())
+}
+
+/// The real routes over these tools.
+pub fn open_tools(config: Config, tools: Service) -> Open {
     let (shutdown, stop) = watch::channel(false);
     let (settings, config) = watch::channel(Arc::new(config));
-    let context = context(config.clone(), stop.clone());
+    let context = Context { tools, ..context(config.clone(), stop.clone()) };
     let routes = Arc::new(Routes::new(Arc::new(context)));
     let listener = listener(PATIENT);
     let address = listener.local_addr();
@@ -62,9 +70,33 @@ pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<b
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
     let (_, roster) = watch::channel(Arc::new(Roster::default()));
-    let router = Router::new(config.clone(), roster, store.clone());
-    let sessions = Door { router, registry: Registry::default(), store: store.clone(), shutdown };
-    Context { config, hostname: "kitchen".into(), version: "9.9.9", started_at: Instant::now(), sessions, store }
+    let tools = Service::empty();
+    let router = Router::new(config.clone(), roster, store.clone(), tools.clone());
+    let clock = || Moment { at: Instant::now(), unix_ms: 1_800_000_000_000 };
+    let gate = Gate::new(store.clone(), config.clone(), Arc::new(clock));
+    let mcp = Server::new(tools.clone(), "9.9.9", shutdown.clone());
+    let feeds = Feeds::new(store.clone(), tools.clone());
+    let sessions = Door {
+        router,
+        registry: Registry::default(),
+        store: store.clone(),
+        tools: tools.clone(),
+        feeds,
+        gate: gate.clone(),
+        auth_within: AUTH_WITHIN,
+        shutdown,
+    };
+    Context {
+        config,
+        hostname: "kitchen".into(),
+        version: "9.9.9",
+        started_at: Instant::now(),
+        gate,
+        mcp,
+        sessions,
+        store,
+        tools,
+    }
 }
 
 fn listener(deadlines: Deadlines) -> Listener {

@@ -30,10 +30,12 @@ use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::events::{News, TurnEvent};
 use crate::common::ids;
 use crate::common::limits::TURN_QUEUE_LEN;
-use crate::gateway::context::{Context, Request, parameter, read_body_of};
+use crate::common::who::Door;
+use crate::gateway::context::{Context, Request, parameter, principal, read_body_of};
 use crate::gateway::listen::Caller;
 use crate::gateway::respond::{self, Response};
 use crate::router::{Ask, Input, Job, Mode, TurnHandle, TurnKey};
+use crate::store::ModelProfile;
 
 /// The longest request, bytes: a long conversation with some pictures in it.
 const REQUEST_BYTES_MAX: usize = 24 * 1024 * 1024;
@@ -44,8 +46,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// There is one turn to a queue.
 const KEY: TurnKey = 0;
 
+/// An error that was found before the request came here, in this door's words.
+pub fn refused(error: &ErrorBody) -> Response {
+    error::response(error)
+}
+
 /// `POST /v1/chat/completions`.
 pub async fn complete(context: Arc<Context>, _caller: Caller, request: Request) -> Response {
+    let who = Arc::new(principal(&request).through(Door::Openai));
     let body = match read_body_of(request, REQUEST_BYTES_MAX).await {
         Ok(body) => body,
         Err(refused) => return error::of_problem(refused),
@@ -66,9 +74,10 @@ pub async fn complete(context: Arc<Context>, _caller: Caller, request: Request) 
         model: choice.model,
         mode: Mode::Auto,
         speak: None,
+        confirms: false,
     };
     let (out, news) = mpsc::channel(TURN_QUEUE_LEN);
-    let turn = context.sessions.router.start(Job::Chat(ask), KEY, out);
+    let turn = context.sessions.router.start(Job::Chat(ask), who, KEY, out);
     let id = format!("chatcmpl-{}", ids::fresh('v'));
     if wanted.stream {
         let chunks = Chunks::new(id, wanted.model, unix_s(), wanted.include_usage);
@@ -104,7 +113,7 @@ fn model(name: &str) -> serde_json::Value {
 }
 
 async fn known_names(context: &Context) -> Result<Names, ErrorBody> {
-    let profiles = context.store.profiles().await;
+    let profiles = context.store.list::<ModelProfile>().await;
     let profiles = profiles.map_err(|error| ErrorBody::new(ErrorCode::Internal, error.to_string()))?;
     let rows = context.sessions.router.asked_by_name();
     Ok(Names::new(profiles.into_iter().map(|profile| profile.name), rows))

@@ -8,14 +8,15 @@ use jiff::civil::Date;
 use jiff::{ToSpan, Zoned};
 use serde::Serialize;
 
-use super::{not_read, problem};
+use super::{not_read, problem, require};
 use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::who::Role;
 use crate::gateway::context::{Context, Request};
 use crate::gateway::listen::Caller;
 use crate::gateway::respond::{self, Response};
 use crate::router::budget::{self, Period, Spending, Standing};
 use crate::router::prices::{self, NANO_PER_USD};
-use crate::store::{USAGE_DAYS_MAX, UsageKey, UsageSum};
+use crate::store::{ModelProfile, USAGE_DAYS_MAX, UsageKey, UsageSum};
 
 /// Days shown where nobody says which.
 const DAYS_DEFAULT: i32 = 30;
@@ -110,6 +111,9 @@ impl From<Standing> for Limit {
 /// `GET /api/v1/usage?from=2026-11-01&to=2026-11-30&by=day|provider|model|profile`: both days included, by the clock of the
 /// house; without them the last 30 days.
 pub async fn get(context: Arc<Context>, _caller: Caller, request: Request) -> Response {
+    if let Err(refused) = require(&request, Role::Member) {
+        return *refused;
+    }
     let now = Zoned::now();
     let Query { from, to, by } = match read_query(request.uri().query().unwrap_or_default(), now.date()) {
         Ok(query) => query,
@@ -118,7 +122,7 @@ pub async fn get(context: Arc<Context>, _caller: Caller, request: Request) -> Re
     let today = now.date();
     let looked = context.store.read(move |snapshot| {
         let month = snapshot.usage(today.first_of_month(), today.last_of_month())?;
-        Ok((snapshot.usage(from, to)?, month, snapshot.profiles()?))
+        Ok((snapshot.usage(from, to)?, month, snapshot.list::<ModelProfile>()?))
     });
     let (usage, month, profiles) = match looked.await {
         Ok(looked) => looked,

@@ -34,10 +34,19 @@ pub fn accept(request: &mut Request<Incoming>) -> Result<(Response, Opening), Bo
 }
 
 /// Whether the client offers a subprotocol (RFC 6455 §1.9); one that is taken must be named in the answer.
-pub fn offers_protocol(request: &Request<Incoming>, protocol: &str) -> bool {
-    let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+pub fn offers_protocol(headers: &HeaderMap, protocol: &str) -> bool {
     // Here case counts: a browser hangs up on an answer that it did not offer letter by letter.
-    offers.flat_map(|offers| offers.split(',')).any(|one| one.trim() == protocol)
+    offers(headers).any(|one| one == protocol)
+}
+
+/// What follows `start` in the first subprotocol that begins so.
+pub fn offered_after<'a>(headers: &'a HeaderMap, start: &str) -> Option<&'a str> {
+    offers(headers).find_map(|one| one.strip_prefix(start))
+}
+
+fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    offers.flat_map(|offers| offers.split(',')).map(str::trim)
 }
 
 /// The answer to the client's key, or why this is no handshake.

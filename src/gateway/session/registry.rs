@@ -1,10 +1,12 @@
 //! Which sessions can be resumed, and the way to each. Holds no session: those live in their own tasks.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::common::who::Principal;
 use crate::gateway::listen::Guard;
 use crate::gateway::session::socket::Socket;
 
@@ -19,16 +21,23 @@ pub struct Handover {
     pub socket: Socket,
     /// The connection's place among the open ones.
     pub guard: Arc<Guard>,
+    /// Who came, and until when they are let in.
+    pub who: Arc<Principal>,
+    pub until: Option<Instant>,
     pub request_id: Option<String>,
     pub last_seq: u64,
 }
 
-type Way = mpsc::Sender<Box<Handover>>;
+/// The way to a session, and whose it is.
+struct Entry {
+    user: Box<str>,
+    way: mpsc::Sender<Box<Handover>>,
+}
 
 /// Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Registry {
-    ways: Arc<Mutex<HashMap<Box<str>, Way>>>,
+    ways: Arc<Mutex<HashMap<Box<str>, Entry>>>,
     detached: Arc<Semaphore>,
 }
 
@@ -45,20 +54,27 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Enters a session, whose new sockets come out of the receiver.
-    pub fn register(&self, session_id: Box<str>) -> (Registration, mpsc::Receiver<Box<Handover>>) {
+    /// Enters a session of this user's, whose new sockets come out of the receiver.
+    pub fn register(&self, session_id: Box<str>, user: &str) -> (Registration, mpsc::Receiver<Box<Handover>>) {
         let (way, handovers) = mpsc::channel(HANDOVERS_MAX);
-        self.ways.lock().unwrap_or_else(PoisonError::into_inner).insert(session_id.clone(), way);
+        self.ways().insert(session_id.clone(), Entry { user: user.into(), way });
         (Registration { registry: self.clone(), session_id }, handovers)
     }
 
-    /// Sends a socket to a session; gives it back where there is none.
+    /// Sends a socket to a session of the same user's; gives it back where there is none.
     pub fn hand_over(&self, session_id: &str, handover: Box<Handover>) -> Result<(), Box<Handover>> {
-        let way = self.ways.lock().unwrap_or_else(PoisonError::into_inner).get(session_id).cloned();
+        let way = {
+            let ways = self.ways();
+            ways.get(session_id).filter(|entry| *entry.user == *handover.who.user).map(|entry| entry.way.clone())
+        };
         match way {
             Some(way) => way.try_send(handover).map_err(mpsc::error::TrySendError::into_inner),
             None => Err(handover),
         }
+    }
+
+    fn ways(&self) -> MutexGuard<'_, HashMap<Box<str>, Entry>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for a session that has lost its socket, if there is one.
@@ -67,8 +83,17 @@ impl Registry {
     }
 }
 
+impl Registration {
+    /// The session is this user's from now on.
+    pub fn belongs_to(&self, user: &str) {
+        if let Some(entry) = self.registry.ways().get_mut(&self.session_id) {
+            entry.user = user.into();
+        }
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.registry.ways.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session_id);
+        self.registry.ways().remove(&self.session_id);
     }
 }

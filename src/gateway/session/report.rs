@@ -12,6 +12,10 @@ pub struct Report {
     pub key: TurnKey,
     request_id: Box<str>,
     kind: Kind,
+    /// Of a `tool`.
+    tool: Option<Box<str>>,
+    /// It told of a failure of its own.
+    tool_failed: bool,
     /// What the client calls itself.
     client: Option<Box<str>>,
     provider: Option<Box<str>>,
@@ -52,6 +56,11 @@ impl Report {
         }
     }
 
+    /// A tool that has answered.
+    pub fn of_tool(total_ms: u64, tool_failed: bool) -> Report {
+        Report { total_ms, tool_failed, ..Report::default() }
+    }
+
     /// The client left for good while it ran.
     pub fn of_left(total_ms: u64) -> Report {
         Report { total_ms, error: Some(ErrorCode::Cancelled), ..Report::default() }
@@ -59,17 +68,20 @@ impl Report {
 
     /// Adds what the session knows of the request.
     pub fn about(self, key: TurnKey, running: Running, client: Option<Box<str>>) -> Report {
-        let Running { request_id, kind, chunks, media, delays, .. } = running;
+        let Running { request_id, kind, chunks, media, call, delays, .. } = running;
+        let tool = call.map(|call| call.tool);
         let media_bytes = media.map(|media| media.bytes);
-        Report { key, client, request_id, kind, chunks, media_bytes, delays, ..self }
+        Report { key, client, request_id, kind, tool, chunks, media_bytes, delays, ..self }
     }
 
     /// Writes the line.
     pub fn log(&self) {
-        let outcome = self.error.map_or_else(|| "complete".to_owned(), |code| code.to_string());
+        let whole = if self.tool_failed { "tool_error" } else { "complete" };
+        let outcome = self.error.map_or_else(|| whole.to_owned(), |code| code.to_string());
         tracing::info!(
             request_id = &*self.request_id,
             action = self.kind.action(),
+            tool = self.tool.as_deref(),
             client = self.client.as_deref(),
             provider = self.provider.as_deref(),
             model = self.model.as_deref(),

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use crate::common::error::ErrorBody;
+use crate::common::rate::TokenBucket;
+use crate::gateway::session::called::Called;
 use crate::gateway::session::delay::Delays;
 use crate::router::{Ask, TurnKey};
 
@@ -25,6 +27,9 @@ const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Text of running requests kept, all together: some 250 answers of the usual length.
 const RUNNING_TEXT_BYTES_MAX: usize = 1024 * 1024;
 
+/// The field of a tool's end that holds its result.
+pub const RESULT: &str = "result";
+
 /// Notices kept of one request.
 const NOTICES_MAX: usize = 16;
 
@@ -35,6 +40,7 @@ pub enum Kind {
     Chat,
     Image,
     Speak,
+    Tool,
 }
 
 impl Kind {
@@ -44,6 +50,7 @@ impl Kind {
             Kind::Chat => "chat",
             Kind::Image => "image",
             Kind::Speak => "speak",
+            Kind::Tool => "tool",
         }
     }
 }
@@ -68,7 +75,19 @@ pub struct Running {
     /// What is still to be fetched before it can begin. Rare, and so boxed, as what follows.
     pub waiting: Option<Box<Ask>>,
     pub media: Option<Box<MediaSent>>,
+    /// Of a `tool`.
+    pub call: Option<Box<OwnCall>>,
     pub delays: Box<Delays>,
+}
+
+/// The call of a `tool`.
+#[derive(Debug)]
+pub struct OwnCall {
+    pub tool: Box<str>,
+    /// Steps of it that may be told.
+    pub steps: TokenBucket,
+    /// Of its result, once that is there: what keeping it costs.
+    pub result_bytes: usize,
 }
 
 /// What a request has sent beside its text.
@@ -105,6 +124,10 @@ pub struct Sound {
 pub struct KeptText {
     pub text: String,
     pub cut: bool,
+    /// Tools that the model called for it. Rare, and so boxed.
+    pub called: Option<Box<Called>>,
+    /// Of a tool's result, which lies in the end of its request.
+    result_bytes: usize,
 }
 
 impl Running {
@@ -123,6 +146,10 @@ impl KeptText {
         }
         self.text.push_str(piece);
         piece.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.len() + self.result_bytes + self.called.as_ref().map_or(0, |called| called.bytes())
     }
 }
 
@@ -218,6 +245,7 @@ impl Requests {
             message: 0,
             waiting: None,
             media: None,
+            call: None,
             delays: Box::default(),
         };
         self.running.insert(key, running);
@@ -236,7 +264,17 @@ impl Requests {
     /// Keeps a piece of a running request's answer.
     pub fn keep_text(&mut self, key: TurnKey, piece: &str) {
         if let Some(running) = self.running.get_mut(&key) {
-            self.running_text_bytes += running.text.push(piece, RUNNING_TEXT_BYTES_MAX - self.running_text_bytes);
+            self.running_text_bytes +=
+                running.text.push(piece, RUNNING_TEXT_BYTES_MAX.saturating_sub(self.running_text_bytes));
+        }
+    }
+
+    /// Changes what is kept of the tools that a running request called; `change` gets the room for it and returns the bytes that
+    /// it took.
+    pub fn keep_called(&mut self, key: TurnKey, change: impl FnOnce(&mut Called, usize) -> usize) {
+        if let Some(running) = self.running.get_mut(&key) {
+            let room = RUNNING_TEXT_BYTES_MAX.saturating_sub(self.running_text_bytes);
+            self.running_text_bytes += change(running.text.called.get_or_insert_default(), room);
         }
     }
 
@@ -271,10 +309,11 @@ impl Requests {
     /// Takes an ended request from the running ones; its end is kept where `keep`, for repeats.
     pub fn finish(&mut self, now: Instant, key: TurnKey, end: &End, keep: bool) -> Option<Running> {
         let mut running = self.running.remove(&key)?;
-        self.running_text_bytes -= running.text.text.len();
+        self.running_text_bytes -= running.text.bytes();
         if keep {
-            let text = std::mem::take(&mut running.text);
-            self.finished_text_bytes += text.text.len();
+            let mut text = std::mem::take(&mut running.text);
+            text.result_bytes = running.call.as_ref().map_or(0, |call| call.result_bytes);
+            self.finished_text_bytes += text.bytes();
             self.finished.push_back(Finished {
                 request_id: running.request_id.clone(),
                 conversation_id: running.conversation_id.clone(),
@@ -298,16 +337,19 @@ impl Requests {
         while let Some(oldest) = self.finished.front()
             && (now.saturating_duration_since(oldest.ended_at) > FINISHED_TTL || self.finished.len() > FINISHED_MAX)
         {
-            self.finished_text_bytes -= oldest.text.text.len();
+            self.finished_text_bytes -= oldest.text.bytes();
             self.finished.pop_front();
         }
         // Over the limit the oldest texts go and the ends stay: what ran does still not run again.
         let mut at = 0;
         while self.finished_text_bytes > FINISHED_TEXT_BYTES_MAX && at < self.finished.len() {
-            let kept = &mut self.finished[at].text;
-            self.finished_text_bytes -= kept.text.len();
-            kept.cut |= !kept.text.is_empty();
-            kept.text = String::new();
+            let finished = &mut self.finished[at];
+            let bytes = finished.text.bytes();
+            self.finished_text_bytes -= bytes;
+            finished.text = KeptText { cut: finished.text.cut || bytes > 0, ..KeptText::default() };
+            if let End::Complete(metadata) = &mut finished.end {
+                metadata.remove(RESULT);
+            }
             at += 1;
         }
     }

@@ -5,8 +5,11 @@ mod actions;
 mod asks;
 mod frames;
 mod media;
+pub mod standing;
 #[cfg(test)]
 mod tests;
+mod tools;
+mod topics;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -24,9 +27,13 @@ use crate::gateway::session::outbox::{Held, Outbox, Stamp};
 use crate::gateway::session::replay::{Kept, Missed, Replay};
 use crate::gateway::session::report::Report;
 use crate::gateway::session::requests::Requests;
+use crate::gateway::session::state::standing::{Shown, Standing};
+use crate::gateway::session::topics::Topic;
 use crate::gateway::session::transmit::Transmit;
 use crate::gateway::session::wire::{self, ChunkType};
 use crate::router::{Job, TurnKey};
+
+pub use tools::{Called, RESULT_BYTES_MAX};
 
 /// A socket that was silent for so long is asked whether it lives.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -53,9 +60,6 @@ const REPORTS_MAX: usize = 256;
 /// Running requests may end by themselves for so long when the hub goes down.
 const DRAIN_FOR: Duration = Duration::from_secs(5);
 
-/// Actions of the protocol that belong to parts which this hub does not have yet.
-const NOT_YET: [&str; 5] = ["auth", "tool", "subscribe", "unsubscribe", "confirm"];
-
 /// What a session needs done.
 #[derive(Debug, PartialEq)]
 pub enum Action {
@@ -68,8 +72,24 @@ pub enum Action {
         key: TurnKey,
         named: Vec<Named>,
     },
+    /// Call this tool; what comes of it goes to [`Session::handle_step`] and [`Session::handle_called`].
+    Call {
+        key: TurnKey,
+        called: Called,
+    },
     Cancel {
         key: TurnKey,
+    },
+    /// Ask the gate, read nothing until it has answered, and call [`Session::handle_authenticated`].
+    Authenticate {
+        request_id: Option<String>,
+        shown: Shown,
+    },
+    /// Listen to these from now on, and to nothing else; what is there of those in `load` comes first. All of it goes to
+    /// [`Session::handle_heard`].
+    Watch {
+        topics: Vec<Topic>,
+        load: Vec<Topic>,
     },
     /// This session can be resumed from now on.
     Register {
@@ -88,6 +108,8 @@ pub enum Action {
 /// See the module.
 pub struct Session {
     fresh_id: fn(char) -> String,
+    standing: Standing,
+    wrong_tokens: u8,
     /// Who speaks: for the log.
     client: Option<Box<str>>,
     version: u8,
@@ -96,6 +118,10 @@ pub struct Session {
     resumable: bool,
     reasoning: bool,
     binary: bool,
+    events: bool,
+    confirms: bool,
+    confirming: tools::Confirming,
+    watching: topics::Watching,
     seq: u64,
     /// Streams of binary frames so far.
     streams: u32,
@@ -123,16 +149,22 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session whose socket has just been opened. `v2`: the client asked for it with the subprotocol.
+    /// A session whose socket has just been opened, by somebody who was let in. `v2`: the client asked for it with the subprotocol.
     pub fn new(now: Instant, fresh_id: fn(char) -> String, v2: bool) -> Session {
         let mut session = Session {
             fresh_id,
+            standing: Standing::In { until: None },
+            wrong_tokens: 0,
             client: None,
             version: 1,
             session_id: None,
             resumable: false,
             reasoning: false,
             binary: false,
+            events: false,
+            confirms: false,
+            confirming: tools::Confirming::default(),
+            watching: topics::Watching::default(),
             seq: 0,
             streams: 0,
             replay: Replay::default(),
@@ -160,8 +192,9 @@ impl Session {
             "protocol": wire::VERSIONS,
         }));
         if v2 {
-            // Nobody has said yet that the client takes binary frames.
-            let features = wire::FEATURES.into_iter().filter(|feature| *feature != wire::BINARY);
+            // Nobody has said yet that the client takes binary frames, or that somebody is there to confirm.
+            let features =
+                wire::FEATURES.into_iter().filter(|feature| ![wire::BINARY, wire::CONFIRM].contains(feature));
             metadata.append(&mut session.become_v2(Some(&features.map(Into::into).collect::<Vec<_>>())));
             metadata.insert("protocol".into(), json!(wire::VERSIONS));
         }
@@ -194,14 +227,15 @@ impl Session {
     /// When [`Session::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.attached {
-            return self.is_resumable().then_some(self.detached_at + RESUME_TTL);
+            let ttl = self.detached_at + RESUME_TTL;
+            return self.is_resumable().then_some(self.standing.ends_at().map_or(ttl, |end| end.min(ttl)));
         }
         if self.closing {
             return None;
         }
         let silence = self.heard_at + if self.pinged { DEAD_AFTER } else { PING_AFTER };
         let blocked = self.blocked_since.map(|since| since + BLOCKED_MAX);
-        [Some(silence), blocked, self.drain_by].into_iter().flatten().min()
+        [Some(silence), blocked, self.drain_by, self.standing.ends_at()].into_iter().flatten().min()
     }
 
     /// Whether news of turns may be brought in. False holds the providers back.
@@ -217,7 +251,7 @@ impl Session {
 
     /// Whether the session goes on when its socket is gone.
     pub fn is_resumable(&self) -> bool {
-        self.resumable && self.drain_by.is_none()
+        self.resumable && self.drain_by.is_none() && !self.is_stranger()
     }
 
     pub fn session_id(&self) -> Option<&str> {
@@ -237,11 +271,19 @@ impl Session {
         };
         self.malformed_in_row = 0;
         let id = frame.request_id.as_deref();
+        if let Some(refused) = self.turned_away(&frame.action) {
+            return self.error(id, refused);
+        }
         let done = match &*frame.action {
             "chat" => self.chat(now, &frame),
             "image" => self.image(now, &frame),
             "speak" => self.speak(now, &frame),
             "hello" => wire::payload(&frame).map(|hello| self.hello(id, &hello)),
+            "auth" => self.auth(&frame),
+            "tool" => self.tool(now, &frame),
+            "confirm" => self.confirm(&frame),
+            "subscribe" => self.subscribe(&frame),
+            "unsubscribe" => self.unsubscribe(&frame),
             "cancel" => self.cancel(now, &frame),
             "resume" => wire::payload(&frame).map(|resume| self.resume(id, resume)),
             "ping" => self.ping(&frame, unix_ms),
@@ -319,10 +361,9 @@ impl Session {
             News::Reasoning(text) if self.reasoning => {
                 self.chunk(key, received_at, ChunkType::Reasoning, Some(&text), &Map::new())
             }
-            News::ToolCall(delta) if self.version >= 2 => {
-                let metadata = map(json!({ "index": delta.index, "id": delta.id, "name": delta.name }));
-                self.chunk(key, received_at, ChunkType::ToolCall, Some(&delta.arguments), &metadata);
-            }
+            News::ToolCall(delta) => self.tool_call(key, received_at, &delta),
+            News::ToolResult(result) => self.tool_result(key, received_at, &result),
+            News::Confirm(question) => self.ask_to_confirm(key, received_at, *question),
             News::Notice(text) => {
                 self.requests.keep_notice(key, &text);
                 if self.version >= 2 {
@@ -338,9 +379,10 @@ impl Session {
             News::Message(number) => {
                 if let Some(running) = self.requests.get_mut(key) {
                     running.message = number;
+                    running.text.called.as_mut().into_iter().for_each(|called| called.begin_round());
                 }
             }
-            News::Reasoning(_) | News::ToolCall(_) | News::Progress(_) => {}
+            News::Reasoning(_) | News::Progress(_) => {}
         }
     }
 
@@ -357,6 +399,9 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.drain_by.is_some_and(|by| now >= by) {
             return self.close(close::GOING_AWAY);
+        }
+        if self.standing.ends_at().is_some_and(|end| now >= end) {
+            return self.handle_void(now);
         }
         if !self.attached {
             if now >= self.detached_at + RESUME_TTL {
@@ -414,6 +459,7 @@ impl Session {
             );
             let error = ErrorBody { snapshot: Some(self.snapshot()), ..ErrorBody::new(ErrorCode::ResumeGap, text) };
             self.error(request_id, error);
+            self.reread_all();
         }
         self.close_if_drained();
     }
@@ -485,9 +531,6 @@ impl Session {
 }
 
 fn unknown(action: &str) -> ErrorBody {
-    if NOT_YET.contains(&action) {
-        return ErrorBody::new(ErrorCode::Unsupported, format!("{action:?} is not part of this hub yet"));
-    }
     let shown = wire::shown(action);
     ErrorBody::new(ErrorCode::UnknownAction, format!("there is no action {shown:?}; GET /api/protocol.json lists them"))
 }

@@ -1,6 +1,7 @@
 //! The door as a client meets it: real sockets and raw frames outside, a provider on strings inside.
 
 mod media;
+mod tools;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,11 @@ use crate::common::chat::{ChatRequest, Event};
 use crate::common::config::{Config, ProviderName};
 use crate::common::error::ProviderError;
 use crate::common::limits::MESSAGE_BYTES_MAX;
+use crate::common::who::{self, Principal};
+use crate::gateway::context::Request;
+use crate::gateway::session::Feeds;
 use crate::gateway::testing::{HANG, Open, PATIENT, body, context, header, open_with, status};
+use crate::mcp::{Changed, Service};
 use crate::router::{Roster, Router};
 use crate::store::Store;
 
@@ -33,6 +38,8 @@ struct House {
     open: Open,
     asked: mpsc::UnboundedReceiver<(ChatRequest, mpsc::Sender<Event>)>,
     store: Store,
+    calls: tools::CallsSeen,
+    tools_changed: tokio::sync::broadcast::Sender<Changed>,
     _roster: watch::Sender<Arc<Roster>>,
     _stop: watch::Sender<bool>,
     _folder: tempfile::TempDir,
@@ -70,12 +77,17 @@ impl House {
         let (_, settings) = watch::channel(Arc::new(config.clone()));
         let (stop, stopping) = watch::channel(false);
         let mut context = context(settings.clone(), stopping);
-        context.sessions.router = Router::new(settings, roster_seen, store.clone());
+        let (shed, calls) = tools::shed();
+        let (tools_changed, _) = tokio::sync::broadcast::channel(16);
+        context.tools = Service::new(vec![Arc::new(shed)], tools_changed.clone());
+        context.sessions.tools = context.tools.clone();
+        context.sessions.feeds = Feeds::new(store.clone(), context.tools.clone());
+        context.sessions.router = Router::new(settings, roster_seen, store.clone(), context.tools.clone());
         context.sessions.store = store.clone();
         let context = Arc::new(context);
-        let answer = move |caller, request| crate::gateway::chat::get(context.clone(), caller, request);
+        let answer = move |caller, request: Request| crate::gateway::chat::get(context.clone(), caller, request);
         let open = open_with(config, PATIENT, answer);
-        House { open, asked, store, _roster: roster, _stop: stop, _folder: folder }
+        House { open, asked, store, calls, tools_changed, _roster: roster, _stop: stop, _folder: folder }
     }
 
     /// The string of the next question.

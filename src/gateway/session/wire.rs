@@ -1,6 +1,9 @@
 //! The frames of the WebSocket protocol, both ways: parsed from a client's text, written for it. Knows no session: which
 //! frame follows which is `state`'s business. `docs/PROTOCOL.md` is the same in words.
 
+mod events;
+mod tools;
+
 use std::borrow::Cow;
 
 use schemars::JsonSchema;
@@ -12,14 +15,25 @@ use crate::common::chat::Progress;
 use crate::common::error::ErrorBody;
 use crate::common::ids::REQUEST_ID_BYTES_MAX;
 use crate::common::speech::AudioFormat;
+use crate::common::time::UnixMillis;
+use crate::common::who::Role;
 use crate::gateway::session::media::{FIRST, FRAME_BYTES_MAX, HEADER_BYTES, Kind, LAST, VERSION};
 use crate::router::Mode;
+
+pub use events::{Event, Subscribe, Unsubscribe};
+pub use tools::{
+    Confirm, ConfirmAsk, ConfirmMetadata, Step, StepMetadata, Tool, ToolCallMetadata, ToolCallPiece, ToolMetadata,
+    ToolResult, ToolResultHead, ToolResultMetadata,
+};
 
 /// The versions that the hub speaks.
 pub const VERSIONS: [u64; 2] = [1, 2];
 
 /// The subprotocol by which a client asks for v2 in the handshake.
 pub const SUBPROTOCOL_V2: &str = "hearth.v2";
+
+/// What stands before a ticket that a client shows in the handshake as a subprotocol.
+pub const SUBPROTOCOL_AUTH: &str = "hearth.auth.";
 
 /// The longest `t` of a `ping`, bytes of JSON.
 pub const PING_BYTES_MAX: usize = 1024;
@@ -28,7 +42,13 @@ pub const PING_BYTES_MAX: usize = 1024;
 const SHOWN_BYTES_MAX: usize = 200;
 
 /// Features that the hub has; a `hello` picks among them.
-pub const FEATURES: [&str; 3] = ["resume", "reasoning", BINARY];
+pub const FEATURES: [&str; 5] = ["resume", "reasoning", BINARY, EVENTS, CONFIRM];
+
+/// The feature without which there is no `subscribe`.
+pub const EVENTS: &str = "events";
+
+/// The feature that a client must name: one that cannot answer must not be waited for.
+pub const CONFIRM: &str = "confirm";
 
 /// The feature that a client must have said `hello` for: one that cannot take binary frames must never get any.
 pub const BINARY: &str = "binary";
@@ -39,7 +59,8 @@ pub const ATTACHMENTS_MAX: usize = 8;
 /// What a client sends. Unknown fields are ignored.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct ClientFrame<'a> {
-    /// What is wanted: `hello`, `chat`, `image`, `speak`, `cancel`, `resume`, `ping`.
+    /// What is wanted: `hello`, `auth`, `chat`, `image`, `speak`, `tool`, `subscribe`, `unsubscribe`, `confirm`, `cancel`,
+    /// `resume`, `ping`.
     #[serde(borrow)]
     pub action: Cow<'a, str>,
     /// The client's own name for this request, 1 to 128 bytes; all answers carry it.
@@ -79,6 +100,16 @@ pub struct ClientInfo {
     /// The room that the client stands in.
     #[serde(default)]
     pub room: Option<String>,
+}
+
+/// `auth`: who the client is, where the hub asks and the handshake did not say.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Auth {
+    /// `hth_` and 43 characters.
+    Token { token: String },
+    /// What `POST /api/v1/tickets` gave, good once.
+    Ticket { ticket: String },
 }
 
 /// `chat`: a question to the AI.
@@ -234,6 +265,9 @@ pub struct ServerFrame<'a> {
     /// With `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a ErrorBody>,
+    /// With `event`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event<'a>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -243,13 +277,16 @@ pub enum Status {
     Chunk,
     Complete,
     Error,
+    /// Something changed that the client has subscribed to; `request_id` is that of the `subscribe`.
+    Event,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Chunk<'a> {
     #[serde(rename = "type")]
     pub kind: ChunkType,
-    /// Text of this piece; of a picture and of sound the base64, or null where binary frames hold it; null with `metadata`.
+    /// Text of this piece; of a picture and of sound the base64, or null where binary frames hold it; null with `metadata` and
+    /// `tool_call`.
     pub data: Option<&'a str>,
     /// v2: counts the chunks of one request from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -264,8 +301,10 @@ pub enum ChunkType {
     Text,
     /// The model's thinking.
     Reasoning,
-    /// A piece of a tool call: `data` is a piece of its arguments, `metadata` has `index`, `id`, `name`.
+    /// A piece of a tool call of the model's: `data` is null.
     ToolCall,
+    /// What the hub got from that tool.
+    ToolResult,
     /// A picture, or a preview of one.
     Image,
     /// A sentence begins, or, without binary frames, a piece of one.
@@ -287,6 +326,17 @@ pub struct ImageMetadata<'a> {
     /// The binary frames that hold it; absent where `data` does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_id: Option<u32>,
+}
+
+/// The metadata of the `complete` of an `auth`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AuthMetadata<'a> {
+    pub user: &'a str,
+    pub role: Role,
+    /// The rooms that may be seen and acted in; null: all.
+    pub rooms: Option<Vec<&'a str>>,
+    /// When the token ends, milliseconds since 1970; null: not by itself.
+    pub expires_at_ms: Option<UnixMillis>,
 }
 
 /// The metadata of an `audio` chunk that begins a sentence. Others have `sentence` and `at_ms`.
@@ -382,15 +432,20 @@ pub fn schemas() -> Value {
         "title": "Hearth WebSocket protocol",
         "endpoint": "/ws/chat",
         "versions": VERSIONS,
-        "subprotocols": [SUBPROTOCOL_V2],
+        "subprotocols": [SUBPROTOCOL_V2, format!("{SUBPROTOCOL_AUTH}<ticket>")],
         "features": FEATURES,
         "client": {
             "frame": schema::<ClientFrame<'static>>(),
             "actions": {
                 "hello": schema::<Hello>(),
+                "auth": schema::<Auth>(),
                 "chat": schema::<Chat>(),
                 "image": schema::<Image>(),
                 "speak": schema::<Speak>(),
+                "tool": schema::<Tool>(),
+                "subscribe": schema::<Subscribe>(),
+                "unsubscribe": schema::<Unsubscribe>(),
+                "confirm": schema::<Confirm>(),
                 "cancel": schema::<Cancel>(),
                 "resume": schema::<Resume>(),
                 "ping": schema::<Ping>(),
@@ -399,9 +454,15 @@ pub fn schemas() -> Value {
         "server": {
             "frame": schema::<ServerFrame<'static>>(),
             "metadata": {
+                "auth": schema::<AuthMetadata<'static>>(),
                 "image": schema::<ImageMetadata<'static>>(),
                 "audio": schema::<AudioMetadata<'static>>(),
                 "progress": schema::<ProgressMetadata>(),
+                "tool": schema::<ToolMetadata<'static>>(),
+                "tool_progress": schema::<StepMetadata<'static>>(),
+                "tool_call": schema::<ToolCallMetadata<'static>>(),
+                "tool_result": schema::<ToolResultMetadata<'static>>(),
+                "confirm": schema::<ConfirmMetadata<'static>>(),
             },
             "binary": {
                 "description": "A header, little-endian, then the payload: version u8, kind u8, flags u8, 0 u8, stream_id u32, index u32, at_ms u32.",
@@ -465,6 +526,7 @@ mod tests {
             seq: None,
             chunk: Some(chunk),
             error: None,
+            event: None,
         };
         assert_eq!(
             write(&frame),

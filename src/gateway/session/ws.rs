@@ -6,24 +6,33 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Sleep, sleep_until};
 
+use crate::auth::{Gate, Pass, Refused};
 use crate::common::chat::Media;
 use crate::common::error::ErrorBody;
 use crate::common::events::TurnEvent;
 use crate::common::ids;
 use crate::common::limits::TURN_QUEUE_LEN;
 use crate::common::time::{UnixMillis, whole_ms};
+use crate::common::who::{self, HOUSE, Principal};
+use crate::gateway::identity;
 use crate::gateway::listen::{Guard, stopped};
 use crate::gateway::session::attachments::{self, Named};
+use crate::gateway::session::calls::{CallNews, Calls};
 use crate::gateway::session::close::{self, Close};
+use crate::gateway::session::feeds::Feeds;
 use crate::gateway::session::registry::{Handover, Registration, Registry};
 use crate::gateway::session::socket::{Incoming, Socket};
+use crate::gateway::session::state::standing::Shown;
 use crate::gateway::session::state::{Action, Session};
 use crate::gateway::session::transmit::Transmit;
+use crate::gateway::session::watch::Watch;
+use crate::mcp::Service;
 use crate::router::{Router, TurnHandle, TurnKey};
 use crate::store::Store;
 
@@ -37,16 +46,33 @@ pub struct Door {
     pub registry: Registry,
     /// Where blobs are.
     pub store: Store,
+    /// Whom a client is, that says so after the handshake.
+    pub gate: Gate,
+    /// How long a stranger may stay.
+    pub auth_within: Duration,
+    pub tools: Service,
+    /// Changes, for those who subscribe.
+    pub feeds: Feeds,
     /// True when the hub is going down.
     pub shutdown: watch::Receiver<bool>,
 }
 
-/// Runs a session from its first socket to its end. `v2`: the client asked for it in the handshake.
+/// Runs a session from its first socket to its end. `pass`: who the client is, where the handshake said it; `v2`: the client
+/// asked for it there.
 ///
 /// Not an `async fn`, which would keep its arguments beside what becomes of them: idle sockets are counted in thousands.
-pub fn run(door: Door, socket: Socket, guard: Arc<Guard>, v2: bool) -> impl Future<Output = ()> + Send {
+pub fn run(
+    door: Door,
+    pass: Option<Pass>,
+    socket: Socket,
+    guard: Arc<Guard>,
+    v2: bool,
+) -> impl Future<Output = ()> + Send {
     let mut shutdown = door.shutdown.clone();
-    let mut life = Life::new(door, socket, guard, v2);
+    let mut rights = door.gate.changes();
+    let mut life = Life::new(door, pass, socket, guard, v2);
+    // What changed since the handshake was told before we listened.
+    life.renew();
     async move {
         let mut told = false;
         loop {
@@ -56,6 +82,8 @@ pub fn run(door: Door, socket: Socket, guard: Arc<Guard>, v2: bool) -> impl Futu
                     told = true;
                     life.session.handle_shutdown(Instant::now());
                 }
+                // The gate lives as long as the door that we hold.
+                _ = rights.changed() => life.renew(),
                 outcome = poll_fn(|cx| life.poll(cx)) => match outcome {
                     Outcome::Over => break,
                     Outcome::SocketLost => {
@@ -119,13 +147,22 @@ struct Fetches {
 
 type Fetched = (TurnKey, Result<Vec<Media>, ErrorBody>);
 
+/// What the gate says to what a client has shown, for the request of this id.
+type Checking = BoxFuture<'static, (Option<String>, Result<Pass, Refused>)>;
+
 struct Life {
     door: Door,
+    who: Arc<Principal>,
     session: Session,
+    /// Nothing is read meanwhile: what a client says after its token is said as whoever it is.
+    checking: Option<Checking>,
     line: Option<Line>,
     turns: BTreeMap<TurnKey, TurnHandle>,
     news: Option<News>,
     fetches: Option<Box<Fetches>>,
+    /// Made with the first tool, and with the first subscription.
+    calls: Option<Box<Calls>>,
+    watch: Option<Box<Watch>>,
     resumable: Option<(Registration, mpsc::Receiver<Box<Handover>>)>,
     /// Held while there is no socket.
     place: Option<OwnedSemaphorePermit>,
@@ -133,15 +170,30 @@ struct Life {
 }
 
 impl Life {
-    fn new(door: Door, socket: Socket, guard: Arc<Guard>, v2: bool) -> Life {
+    fn new(door: Door, pass: Option<Pass>, socket: Socket, guard: Arc<Guard>, v2: bool) -> Life {
         let now = Instant::now();
+        let mut session = Session::new(now, ids::fresh, v2);
+        let who = match pass {
+            Some(pass) => {
+                session.let_in(end_of(&pass));
+                pass.who.through(who::Door::Websocket)
+            }
+            None => {
+                session = session.with_stranger(now + door.auth_within);
+                identity::nobody(who::Door::Websocket)
+            }
+        };
         Life {
             door,
-            session: Session::new(now, ids::fresh, v2),
+            who: Arc::new(who),
+            session,
+            checking: None,
             line: Some(Line::new(socket, guard)),
             turns: BTreeMap::new(),
             news: None,
             fetches: None,
+            calls: None,
+            watch: None,
             resumable: None,
             place: None,
             timer: Box::pin(sleep_until(now.into())),
@@ -158,7 +210,8 @@ impl Life {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
-            let mut progress = self.take_news(cx) | self.take_fetched(cx);
+            let mut progress = self.take_news(cx) | self.take_fetched(cx) | self.take_called(cx);
+            progress |= self.take_heard(cx) | self.take_checked(cx);
             if let Some(outcome) = self.act() {
                 return Poll::Ready(outcome);
             }
@@ -210,6 +263,72 @@ impl Life {
             && let Poll::Ready(Some((key, fetched))) = fetches.receiver.poll_recv(cx)
         {
             self.session.handle_fetched(Instant::now(), key, fetched);
+            progress = true;
+        }
+        progress
+    }
+
+    /// Brings in what the gate says.
+    fn take_checked(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(checking) = &mut self.checking else { return false };
+        let Poll::Ready((request_id, checked)) = checking.as_mut().poll(cx) else { return false };
+        self.checking = None;
+        let user = Some(&*self.who.user).filter(|_| !self.is_anybodys());
+        let answer = checked.as_ref().map(|pass| (pass, end_of(pass))).map_err(Refused::to_body);
+        if self.session.handle_authenticated(request_id.as_deref(), user, answer)
+            && let Ok(pass) = checked
+        {
+            self.become_who(&pass);
+        }
+        true
+    }
+
+    /// Whether the client may yet become somebody: a stranger, or the house at a door that is open.
+    fn is_anybodys(&self) -> bool {
+        self.session.is_stranger() || (self.who.token.is_none() && &*self.who.user == HOUSE)
+    }
+
+    fn become_who(&mut self, pass: &Pass) {
+        self.who = Arc::new(pass.who.through(who::Door::Websocket));
+        if let Some((registration, _)) = &self.resumable {
+            registration.belongs_to(&self.who.user);
+        }
+    }
+
+    /// Somebody's rights have changed: perhaps our client's.
+    fn renew(&mut self) {
+        if self.session.is_stranger() {
+            return;
+        }
+        match self.door.gate.renew(&self.who) {
+            Ok(pass) => self.become_who(&pass),
+            Err(_) => self.session.handle_void(Instant::now()),
+        }
+    }
+
+    fn take_called(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while self.session.wants_news()
+            && let Some(calls) = &mut self.calls
+            && let Poll::Ready(news) = calls.poll(cx)
+        {
+            match news {
+                CallNews::Step(key, note) => self.session.handle_step(Instant::now(), key, &note),
+                CallNews::Ended(key, outcome) => self.session.handle_called(Instant::now(), key, outcome),
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    fn take_heard(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        self.session.speaks_for(&self.who);
+        while self.session.wants_events()
+            && let Some(watch) = &mut self.watch
+            && let Poll::Ready(heard) = watch.poll(cx, &self.who, &self.door.store, &self.door.tools)
+        {
+            self.session.handle_heard(&heard);
             progress = true;
         }
         progress
@@ -270,9 +389,13 @@ impl Life {
 
     /// Takes one message of the client's.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Outcome>> {
+        if self.checking.is_some() {
+            return Poll::Pending;
+        }
         let Some(line) = &mut self.line else { return Poll::Pending };
         let Poll::Ready(incoming) = line.socket.poll_receive(cx) else { return Poll::Pending };
         let now = Instant::now();
+        self.session.speaks_for(&self.who);
         match incoming {
             Incoming::Text(text) => self.session.handle_text(now, unix_ms(), &text),
             Incoming::Binary(bytes) => self.session.handle_binary(now, &bytes),
@@ -293,11 +416,26 @@ impl Life {
                         let (sender, receiver) = mpsc::channel(TURN_QUEUE_LEN);
                         News { sender, receiver }
                     });
-                    self.turns.insert(key, self.door.router.start(job, key, news.sender.clone()));
+                    self.turns.insert(key, self.door.router.start(job, self.who.clone(), key, news.sender.clone()));
                 }
                 Action::Fetch { key, named } => self.fetch(key, named),
-                Action::Cancel { key } => drop(self.turns.remove(&key)),
-                Action::Register { session_id } => self.resumable = Some(self.door.registry.register(session_id)),
+                Action::Call { key, called } => {
+                    let (tools, who) = (self.door.tools.clone(), self.who.clone());
+                    self.calls.get_or_insert_default().start(tools, who, key, called.tool, called.arguments);
+                }
+                Action::Cancel { key } => {
+                    self.turns.remove(&key);
+                    self.calls.iter_mut().for_each(|calls| calls.cancel(key));
+                }
+                Action::Watch { topics, .. } if topics.is_empty() => self.watch = None,
+                Action::Watch { topics, load } => {
+                    let watch = self.watch.get_or_insert_with(|| Box::new(Watch::new(&self.door.feeds)));
+                    watch.turn_to(topics, load);
+                }
+                Action::Authenticate { request_id, shown } => self.authenticate(request_id, shown),
+                Action::Register { session_id } => {
+                    self.resumable = Some(self.door.registry.register(session_id, &self.who.user));
+                }
                 Action::Unregister => self.resumable = None,
                 Action::Resume { session_id, request_id, last_seq } => {
                     if let Some(outcome) = self.hand_over(&session_id, request_id, last_seq) {
@@ -323,6 +461,18 @@ impl Life {
         });
     }
 
+    /// Shows the gate what the client has shown.
+    fn authenticate(&mut self, request_id: Option<String>, shown: Shown) {
+        let gate = self.door.gate.clone();
+        self.checking = Some(Box::pin(async move {
+            let checked = match &shown {
+                Shown::Token(token) => gate.by_token(token.expose()).await,
+                Shown::Ticket(ticket) => gate.by_ticket(ticket.expose()).await,
+            };
+            (request_id, checked)
+        }));
+    }
+
     /// Gives the socket to the session that its client wants back.
     fn hand_over(&mut self, session_id: &str, request_id: Option<String>, last_seq: u64) -> Option<Outcome> {
         let Line { mut socket, guard, .. } = self.line.take()?;
@@ -331,7 +481,8 @@ impl Life {
                 return Some(Outcome::SocketLost);
             }
         }
-        let handover = Box::new(Handover { socket, guard, request_id, last_seq });
+        let (who, until) = (self.who.clone(), self.session.let_in_until());
+        let handover = Box::new(Handover { socket, guard, who, until, request_id, last_seq });
         let Err(refused) = self.door.registry.hand_over(session_id, handover) else { return Some(Outcome::Over) };
         let Handover { socket, guard, request_id, .. } = *refused;
         self.line = Some(Line { unflushed: true, ..Line::new(socket, guard) });
@@ -346,7 +497,9 @@ impl Life {
             let _ = left.socket.start_send(Transmit::Close(Close::of(close::NORMAL)));
             tokio::spawn(left.say_goodbye());
         }
-        let Handover { socket, guard, request_id, last_seq } = handover;
+        let Handover { socket, guard, who, until, request_id, last_seq } = handover;
+        self.who = who;
+        self.session.let_in(until);
         self.line = Some(Line { unflushed: true, ..Line::new(socket, guard) });
         self.place = None;
         self.session.handle_attached(Instant::now(), request_id.as_deref(), last_seq);
@@ -368,6 +521,12 @@ impl Life {
         }
         true
     }
+}
+
+/// When somebody who was let in is to go, by the clock that never jumps.
+fn end_of(pass: &Pass) -> Option<Instant> {
+    let left = Duration::from_millis(pass.expires_at_ms?.saturating_sub(unix_ms()));
+    Instant::now().checked_add(left)
 }
 
 fn unix_ms() -> UnixMillis {

@@ -1,6 +1,7 @@
 // One answer in the chat log: its words and pictures as they come, its folded reasoning, its end, its small print.
 // Knows no socket. Adds to the page and never draws a part again; what a model says is only ever text.
 
+import { Calls, question as confirmation } from './calls.js';
 import { explain } from './errors.js';
 import { shown } from './attachments.js';
 import { Markdown } from './markdown.js';
@@ -14,13 +15,18 @@ export class Answer {
   #thoughts;
   #dots;
   #pictures = new Pictures((row) => this.element.insertBefore(row, this.#body.nextSibling));
+  #calls = new Calls(() => this.#placeCalls());
+  #questions = new Map(); // confirm_id → its element
+  #onConfirm;
   #progress = null;
   #message = 0; // which message of the answer comes: more than 0 where another provider went on
   #markdown;
   #parts = []; // the text as it came, for copying
   #thinkingSince = 0;
 
-  constructor() {
+  /** `onConfirm(id, accept, settle)` carries the reader's word about a tool; `settle(text)` says what became of it. */
+  constructor(onConfirm) {
+    this.#onConfirm = onConfirm;
     this.element = make('article', 'answer');
     this.element.setAttribute('aria-label', 'Answer');
     this.element.setAttribute('aria-live', 'off'); // not word by word; `end` has it spoken in one piece
@@ -39,6 +45,9 @@ export class Answer {
     if (type === 'metadata' && metadata?.progress) this.#showProgress(metadata.progress);
     const message = metadata?.message ?? 0;
     if (message > this.#message) this.#goOn(message);
+    if (type === 'metadata' && metadata?.confirm) this.#confirm(metadata.confirm);
+    if (type === 'tool_call' && metadata?.tool_call) return this.#calls.piece(metadata.tool_call);
+    if (type === 'tool_result' && metadata?.tool_result) return this.#calls.result(metadata.tool_result, data);
     if (typeof data !== 'string' || data === '') return;
     if (type === 'text') this.#addText(data);
     else if (type === 'reasoning') this.#addThought(data);
@@ -51,12 +60,18 @@ export class Answer {
     this.#pictures.show(picture);
   }
 
-  /** All the text so far, in place of what is shown. */
-  replace(text) {
+  /** All the text so far and all calls, in place of what is shown. */
+  replace(text, { tool_calls = [], confirm = [] } = {}) {
     const old = this.#body;
-    for (const part of this.element.querySelectorAll('.text, .continued')) if (part !== old) part.remove();
+    for (const part of this.element.querySelectorAll('.text, .continued, .calls')) if (part !== old) part.remove();
     this.#clear();
     old.replaceWith(this.#body);
+    this.#calls = new Calls(() => this.#placeCalls());
+    for (const { result, ...call } of tool_calls) {
+      this.#calls.piece(call);
+      if (result) this.#calls.result({ id: call.id, name: call.name, ...result }, result.text);
+    }
+    for (const asked of confirm) this.#confirm(asked);
     if (text) this.#addText(text);
   }
 
@@ -64,6 +79,8 @@ export class Answer {
   end({ metadata, error }, { retry, announce }) {
     this.#markdown.end();
     this.#contentComes();
+    this.#calls.end();
+    for (const box of this.#questions.values()) if (box.querySelector('button')) box.settle('This is not asked any more');
     if (Array.isArray(metadata?.blobs)) this.#pictures.keep(metadata.blobs);
     if (error && error.code !== 'cancelled') this.element.append(trouble(error, retry));
     announce(this.text.slice(0, SPOKEN_CHARS_MAX));
@@ -81,7 +98,8 @@ export class Answer {
   }
 
   #addText(text) {
-    if (this.#parts.length === 0) this.#contentComes();
+    this.#contentComes();
+    this.#calls.close();
     this.#parts.push(text);
     this.#markdown.write(text);
   }
@@ -109,12 +127,33 @@ export class Answer {
   /** The provider broke off, and what follows is the next one's. */
   #goOn(message) {
     this.#message = message;
+    this.#calls.close();
+    this.#interrupt(make('p', 'continued', 'Continued by another provider'));
+  }
+
+  /** Puts something behind the text so far; what comes then stands behind that. */
+  #interrupt(element) {
     this.#markdown.end();
     if (this.#parts.length > 0) this.#parts.push('\n\n');
-    const [before, line] = [this.#body, make('p', 'continued', 'Continued by another provider')];
+    const before = this.#body;
     this.#body = make('div', 'text');
     this.#markdown = new Markdown(this.#body);
-    before.after(line, this.#body);
+    before.after(element, this.#body);
+    return element;
+  }
+
+  #placeCalls() {
+    this.#contentComes();
+    return this.#interrupt(make('div', 'calls'));
+  }
+
+  /** A tool waits for the reader's word. */
+  #confirm(asked) {
+    if (this.#questions.has(asked.confirm_id)) return;
+    this.#contentComes();
+    const box = confirmation(asked, (accept, settle) => this.#onConfirm(asked.confirm_id, accept, settle));
+    this.#questions.set(asked.confirm_id, box);
+    this.#body.before(box);
   }
 
   #addThought(text) {

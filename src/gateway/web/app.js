@@ -3,19 +3,22 @@
 
 import { Answer, question } from './answer.js';
 import { Attachments } from './attachments.js';
+import { Door } from './door.js';
 import { explain } from './errors.js';
+import { History } from './history.js';
 import { release } from './pictures.js';
 import { HearthClient, randomId } from './protocol.js';
 import { Speech } from './speech.js';
 
 const TURNS_MAX = 200; // older turns leave the page; the hub keeps them
 const BOTTOM_PX = 48; // this close to the end counts as reading along
+const PREVIEWS = 2; // of a picture while it is made
 const TROUBLE_AFTER_MS = 1200; // a short reconnect is nobody's business
 
 const $ = (id) => document.getElementById(id);
 const [log, turns, welcome, latest] = [$('log'), $('turns'), $('welcome'), $('latest')];
 const [form, input, send, stop] = [$('composer'), $('message'), $('send'), $('stop')];
-const [attach, files, speaker, problem] = [$('attach'), $('files'), $('speaker'), $('problem')];
+const [attach, files, speaker, paint, problem] = [$('attach'), $('files'), $('speaker'), $('paint'), $('problem')];
 const [link, linkText, banner, spoken] = [$('link'), $('link-text'), $('banner'), $('spoken')];
 
 const speech = new Speech();
@@ -31,7 +34,18 @@ let running = null; // { id, answer } of the answer that streams
 
 const address = new URL('/ws/chat', location.href);
 address.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-const client = new HearthClient(address, { name: 'page', onState: showConnection });
+const door = new Door($('door'));
+const client = new HearthClient(address, {
+  name: 'page',
+  ticket: () => door.ticket(),
+  onState: showConnection,
+  ticket: () => door.ticket(),
+  onEvent: ({ topic }) => topic === 'conversations' && history.changed(),
+});
+const history = new History($('past'), $('history'), {
+  open: showConversation,
+  listen: (is) => client.subscribe(is ? ['conversations'] : []),
+});
 let bannerTimer = 0;
 
 const CONNECTION = {
@@ -52,45 +66,54 @@ function showConnection({ name, error }) {
   } else if (!bannerTimer) {
     bannerTimer = setTimeout(() => (banner.hidden = false), TROUBLE_AFTER_MS);
   }
+  if (error?.code === 'unauthenticated') enter();
   const refusal = error && explain(error);
   $('banner-text').textContent = refusal
     ? `${refusal.title}. ${refusal.tip}`
     : 'The hub is out of reach. This page keeps trying and goes on where it was.';
 }
 
+/** Connects, once the hub knows who sits here. */
+async function enter() {
+  await door.enter();
+  client.connect();
+}
+
 // ---- a turn
 
-function ask(text, { sent, shown } = { sent: [], shown: [] }) {
+function ask(text, { sent, shown, action = 'chat' } = { sent: [], shown: [] }) {
   welcome.hidden = true;
   turns.append(question(text, shown));
-  answerTo(text, sent);
+  answerTo(text, sent, action);
   following = true;
 }
 
-function answerTo(text, attached) {
+function answerTo(text, attached, action) {
   speech.stop(); // a new question is not talked over
   if (speaks()) speech.unlock();
-  const answer = new Answer();
+  const answer = new Answer((id, accept, settle) => {
+    client.confirm(id, accept, ({ error }) => error && settle('Nothing waits for this any more'));
+    input.focus();
+  });
   turns.append(answer.element);
   while (turns.childElementCount > TURNS_MAX * 2) forget(turns.firstElementChild);
   const retry = () => {
     if (running) return;
-    if (answer.element !== turns.lastElementChild) return ask(text, { sent: attached, shown: [] }); // the talk has gone on since
+    if (answer.element !== turns.lastElementChild) return ask(text, { sent: attached, shown: [], action }); // the talk has gone on since
     forget(answer.element);
     following = true;
-    answerTo(text, attached);
+    answerTo(text, attached, action);
   };
   const turn = { id: '', answer };
   running = turn;
   showRunning(true);
-  const payload = { text, conversation_id: conversation };
-  if (attached.length > 0) payload.attachments = attached;
-  if (speaks()) payload.voice = { speak: true };
-  turn.id = client.chat(
-    payload,
+  turn.id = client.ask(
+    action,
+    action === 'image' ? { prompt: text, partial_images: PREVIEWS } : toSay(text, attached),
     {
       onChunk(chunk) {
         answer.chunk(chunk);
+        if (chunk.metadata?.confirm) announce(`May ${chunk.metadata.confirm.title || chunk.metadata.confirm.tool} run?`);
         follow();
       },
       onPicture(picture) {
@@ -100,8 +123,8 @@ function answerTo(text, attached) {
       onSound(piece) {
         if (running === turn && speaks()) speech.push(piece);
       },
-      onSnapshot(soFar) {
-        answer.replace(soFar);
+      onSnapshot(soFar, held) {
+        answer.replace(soFar, held);
         follow();
       },
       onEnd(result) {
@@ -114,6 +137,13 @@ function answerTo(text, attached) {
     },
   );
   follow();
+}
+
+function toSay(text, attached) {
+  const payload = { text, conversation_id: conversation };
+  if (attached.length > 0) payload.attachments = attached;
+  if (speaks()) payload.voice = { speak: true };
+  return payload;
 }
 
 function showRunning(is) {
@@ -143,13 +173,36 @@ function announce(text) {
   spoken.textContent = text;
 }
 
-function newConversation() {
+/** Leaves what is on the page for this conversation. */
+function turnTo(id) {
   stopAnswer();
   running = null;
   showRunning(false);
-  conversation = newConversationId();
+  conversation = id;
   while (turns.firstElementChild) forget(turns.firstElementChild);
   spoken.textContent = '';
+}
+
+/** A conversation of before: what was said, and it goes on from there. */
+function showConversation(id, messages) {
+  turnTo(id);
+  welcome.hidden = true;
+  for (const { role, text, provider, model } of messages.slice(-TURNS_MAX)) {
+    if (!text) continue; // a tool's part of a turn
+    if (role === 'user') turns.append(question(text));
+    if (role !== 'assistant') continue;
+    const answer = new Answer(() => {});
+    turns.append(answer.element);
+    answer.chunk({ type: 'text', data: text });
+    answer.end({ metadata: { provider, model } }, { retry: () => {}, announce: () => {} });
+  }
+  following = true;
+  follow();
+  input.focus();
+}
+
+function newConversation() {
+  turnTo(newConversationId());
   welcome.hidden = false;
   greet();
   input.focus();
@@ -219,7 +272,9 @@ form.addEventListener('submit', (event) => {
   if (running || text.trim() === '' || attachments.busy) return;
   input.value = '';
   problem.hidden = true;
-  ask(text, attachments.take());
+  // What is attached is for a conversation; a picture is made from words.
+  if (paints()) ask(text, { sent: [], shown: [], action: 'image' });
+  else ask(text, attachments.take());
 });
 
 input.addEventListener('input', showSendable);
@@ -263,8 +318,15 @@ speaker.addEventListener('click', () => {
   else speech.stop();
 });
 
+const paints = () => paint.getAttribute('aria-pressed') === 'true';
+paint.addEventListener('click', () => {
+  paint.setAttribute('aria-pressed', String(!paints()));
+  input.placeholder = paints() ? 'Describe a picture' : 'Ask Hearth';
+  input.focus();
+});
+
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && !event.isComposing) stopAnswer();
+  if (event.key === 'Escape' && !history.isOpen && !event.isComposing) stopAnswer();
 });
 
 stop.addEventListener('click', stopAnswer);
@@ -296,4 +358,4 @@ document.addEventListener('visibilitychange', () => document.hidden || client.wa
 
 greet();
 showSendable();
-client.connect();
+enter();

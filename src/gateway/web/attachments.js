@@ -1,6 +1,8 @@
 // What is sent along with a question: picked, pasted or dropped; shown above the composer until it goes.
 // Small files go within the message, large ones to the hub first. Knows no socket.
 
+import { authorization } from './door.js';
+
 const KINDS = ['image/png', 'image/jpeg', 'image/webp', 'image/gif', 'audio/wav', 'audio/mpeg'];
 const ALIKE = { 'audio/x-wav': 'audio/wav', 'audio/wave': 'audio/wav', 'audio/mp3': 'audio/mpeg', 'image/jpg': 'image/jpeg' };
 const FILES_MAX = 8;
@@ -113,7 +115,7 @@ async function spell(file, mime) {
 }
 
 async function post(file, mime) {
-  const answer = await fetch('/api/v1/blobs', { method: 'POST', headers: { 'content-type': mime }, body: file });
+  const answer = await fetch('/api/v1/blobs', { method: 'POST', headers: { 'content-type': mime, ...authorization() }, body: file });
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(body.detail ?? `it answered ${answer.status}`);
   return { blob_id: body.blob_id };

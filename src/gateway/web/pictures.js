@@ -1,6 +1,8 @@
 // The pictures of one answer: a preview gives way to the next one of its number, and in the end the hub keeps them.
 // Knows no protocol. What is shown is only ever an <img>.
 
+import { fromHub } from './door.js';
+
 const NAMES = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp', 'image/gif': 'gif' };
 
 export class Pictures {
@@ -35,7 +37,10 @@ export class Pictures {
       if (!whole) release(link);
       if (!link.download) link.download = `picture-${image + 1}`;
       link.classList.remove('partial');
-      point(link, url, whole ? null : url);
+      const from = fromHub(url);
+      if (from === url) point(link, url, whole ? null : url);
+      // A link shows no token: what is in memory stays, and the rest is brought there.
+      else if (!whole) from.then((held) => point(link, held, held), () => {});
     });
   }
 

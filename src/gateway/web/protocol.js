@@ -1,4 +1,5 @@
-// The hub's WebSocket protocol, version 2, for any page: connect, hello, chat, image, speak, cancel, resume.
+// The hub's WebSocket protocol, version 2, for any page: connect, hello, chat, image, speak, tool, confirm, subscribe,
+// cancel, resume.
 // Knows no DOM. A dropped connection is taken up again where it broke: no chunk is lost, none is given twice.
 // What the hub could not give back is never guessed: the request then ends with the error `interrupted`.
 
@@ -14,23 +15,28 @@ const BACKOFF_DOUBLINGS_MAX = 6;
 const FLOOD_DOUBLINGS = 4; // the hub closed with 4429: come back later, not sooner
 const MESSAGE_BYTES = 1_048_576; // until `hello` tells the hub's own limit
 const CLOSE_FLOOD = 4429;
+const CLOSE_UNAUTHENTICATED = 4401;
 
 /**
- * const client = new HearthClient(url, { name, features, onState });
+ * const client = new HearthClient(url, { name, features, onState, onEvent, ticket });
  * client.connect();
  * const id = client.chat({ text }, { onStart, onChunk, onPicture, onSound, onSnapshot, onEnd });
  *
  * onState({ name, session, retry_ms, error }) has the names: connecting, ready, waiting, refused, closed.
+ * onEvent(event)      something of a topic changed: see `subscribe`
+ * ticket() gives what the handshake shows (or a promise of it), null for nothing; where it fails with the code
+ * `unauthenticated`, the connection is refused until `connect` is called again.
  * onStart(metadata)   the hub has taken the request
  * onChunk(chunk)      { type, data, metadata, index }, each exactly once and in order
  * onPicture, onSound  see streams.js; their chunks do not come as such
- * onSnapshot(text)    all the text so far, instead of chunks that the hub no longer holds
+ * onSnapshot(text, request)  all the text so far, instead of chunks that the hub no longer holds; what else it held
  * onEnd({ metadata }) or onEnd({ error }), exactly once
  */
 export class HearthClient {
   #url;
   #options;
   #socket = null;
+  #asking = null; // the ticket on its way
   #ready = false;
   #greeting = null; // request_id of the hello or resume that waits for its answer
   #session = null;
@@ -39,6 +45,7 @@ export class HearthClient {
   #streams = new Streams();
   #requests = new Map(); // request_id → what is known of a running request
   #cancels = new Set(); // stopped here while the hub was out of reach
+  #topics = []; // what is subscribed to
   #doublings = 0;
   #timer = 0;
   #ids = idSource();
@@ -49,9 +56,21 @@ export class HearthClient {
   }
 
   connect() {
-    if (this.#socket) return;
+    if (this.#socket || this.#asking) return;
     this.#state('connecting');
-    const socket = new WebSocket(this.#url);
+    const ticket = this.#options.ticket?.();
+    if (!ticket) return this.#open([]);
+    const asking = (this.#asking = Promise.resolve(ticket));
+    asking.then(
+      (ticket) => this.#asking === asking && this.#open([`hearth.auth.${ticket}`]),
+      (error) => this.#asking === asking && (error.code === 'unauthenticated' ? this.#refuse(error) : this.#lost()),
+    );
+    this.#expectWithin(SILENCE_MS);
+  }
+
+  #open(protocols) {
+    this.#asking = null;
+    const socket = new WebSocket(this.#url, protocols);
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     socket.onopen = () => this.#greet();
@@ -95,6 +114,20 @@ export class HearthClient {
     return id;
   }
 
+  /** The user's word about a tool that waits for it. `onEnd` as for all requests: an error says that nothing waits any more. */
+  confirm(confirm_id, accept, onEnd) {
+    return this.ask('confirm', { confirm_id, accept }, { onEnd });
+  }
+
+  /** From now on `onEvent` hears of these topics and of no others, over every connection. */
+  subscribe(topics) {
+    const left = this.#topics.filter((topic) => !topics.includes(topic));
+    this.#topics = topics;
+    if (!this.#ready) return;
+    if (left.length > 0) this.#send('unsubscribe', { topics: left });
+    if (topics.length > 0) this.#send('subscribe', { topics });
+  }
+
   cancel(id) {
     const request = this.#requests.get(id);
     if (!request || request.cancelling) return;
@@ -119,7 +152,7 @@ export class HearthClient {
       this.#greeting = this.#send('hello', {
         protocol: [2],
         client: { name: this.#options.name ?? 'page', lang: navigator.language, tz: timeZone() },
-        features: this.#options.features ?? ['resume', 'reasoning', 'binary'],
+        features: this.#options.features ?? ['resume', 'reasoning', 'binary', 'events', 'confirm'],
       });
     }
   }
@@ -165,7 +198,7 @@ export class HearthClient {
         request.taken = true;
         request.index = 0; // what follows is new by its seq
         this.#streams.close(id);
-        request.handlers.onSnapshot?.(now.text ?? '');
+        request.handlers.onSnapshot?.(now.text ?? '', now);
         if (now.status === 'complete') this.#finish(id, { metadata: now.metadata ?? {} });
         if (now.status === 'error') this.#finish(id, { error: now.error ?? interrupted().error });
       } else if (request.taken) {
@@ -178,6 +211,7 @@ export class HearthClient {
     this.#ready = true;
     this.#doublings = 0;
     this.#state('ready', { session: resumed ? 'resumed' : 'new' });
+    if (!resumed && this.#topics.length > 0) this.#send('subscribe', { topics: this.#topics });
     for (const target of this.#cancels) this.#send('cancel', { target });
     this.#cancels.clear();
     // A question that the hub never answered with `processing` did not arrive. Its id makes a repeat harmless.
@@ -207,6 +241,7 @@ export class HearthClient {
   }
 
   #deliver(message) {
+    if (message.status === 'event') return message.event && this.#options.onEvent?.(message.event);
     const request = this.#requests.get(message.request_id);
     if (!request) return;
     request.taken = true;
@@ -255,6 +290,7 @@ export class HearthClient {
 
   #lost(code) {
     this.#drop();
+    if (code === CLOSE_UNAUTHENTICATED) return this.#refuse({ code: 'unauthenticated', message: '', retryable: false });
     if (code === CLOSE_FLOOD) this.#doublings = Math.max(this.#doublings, FLOOD_DOUBLINGS);
     const ceiling_ms = Math.min(BACKOFF_FIRST_MS * 2 ** this.#doublings, BACKOFF_MAX_MS);
     // Jitter: when a hub restarts, the pages of the house do not all come back in the same instant.
@@ -269,6 +305,7 @@ export class HearthClient {
     clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = null;
+    this.#asking = null;
     this.#ready = false;
     this.#greeting = null;
     if (!socket) return;

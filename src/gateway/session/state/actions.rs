@@ -13,7 +13,7 @@ use crate::common::limits::{MESSAGE_BYTES_MAX, REPLAY_BYTES_MAX, REQUESTS_IN_FLI
 use crate::common::time::{UnixMillis, whole_ms};
 use crate::gateway::session::replay::Replay;
 use crate::gateway::session::report::Report;
-use crate::gateway::session::requests::{End, KeptText};
+use crate::gateway::session::requests::{End, KeptText, RESULT};
 use crate::gateway::session::state::{Action, Session, map};
 use crate::gateway::session::wire::{self, Chunk, ChunkType, Status};
 use crate::router::TurnKey;
@@ -23,6 +23,9 @@ const REPEAT_BYTES: usize = 16 * 1024;
 
 /// Text in one snapshot: with all else in it, the message is below 1 MiB, where many clients stop.
 const SNAPSHOT_TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// Results of tools in one snapshot; a longer one is asked for again.
+const SNAPSHOT_RESULT_BYTES_MAX: usize = 256 * 1024;
 
 /// Ended requests in one snapshot.
 const SNAPSHOT_FINISHED_MAX: usize = 256;
@@ -51,9 +54,17 @@ impl Session {
             self.version = 2;
             self.requests.cut_begun();
         }
-        let has = |feature: &str| wanted.is_none_or(|list| list.iter().any(|one| one == feature));
+        let has = |feature: &str| match wanted {
+            Some(list) => list.iter().any(|one| one == feature),
+            None => feature != wire::CONFIRM,
+        };
         self.reasoning = has("reasoning");
         self.binary = has(wire::BINARY);
+        self.confirms = has(wire::CONFIRM);
+        self.events = has(wire::EVENTS);
+        if !self.events {
+            self.forget_topics();
+        }
         let features: Vec<_> = wire::FEATURES.into_iter().filter(|feature| has(feature)).collect();
         let session_id = self.session_id.get_or_insert_with(|| (self.fresh_id)('s').into()).clone();
         if has("resume") != self.resumable {
@@ -84,7 +95,8 @@ impl Session {
     /// Says again what was said before.
     pub(super) fn repeat(&mut self, id: &str, conversation_id: Option<&str>, kept: &KeptText, end: End) {
         self.processing(id, conversation_id);
-        let (mut rest, mut chunks) = (&*kept.text, 0);
+        let mut chunks = self.repeat_calls(id, kept.called.as_deref());
+        let mut rest = &*kept.text;
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(rest.floor_char_boundary(REPEAT_BYTES));
             let chunk = Chunk { kind: ChunkType::Text, data: Some(piece), index: Some(chunks), metadata: &Map::new() };
@@ -115,7 +127,8 @@ impl Session {
             && let Some(running) = self.requests.get_mut(key)
         {
             running.cancelled = true;
-            never_began = running.waiting.is_some();
+            // A tool is dropped at once; it has no last word.
+            never_began = running.waiting.is_some() || running.call.is_some();
             self.actions.push_back(Action::Cancel { key });
         }
         let metadata = map(json!({ "target": target, "cancelled": key.is_some() }));
@@ -123,6 +136,7 @@ impl Session {
         if let Some(key) = key {
             // A player that stops at once shall have nothing to throw away.
             self.drop_media(key);
+            self.void_confirms(key);
             if never_began {
                 self.never_began(now, key, cancelled());
             }
@@ -192,7 +206,8 @@ impl Session {
         self.end(now, key, Report::of_failed(&failure), End::Error(failure.error));
     }
 
-    fn end(&mut self, now: Instant, key: TurnKey, report: Report, end: End) {
+    pub(super) fn end(&mut self, now: Instant, key: TurnKey, report: Report, end: End) {
+        self.void_confirms(key);
         let Some(running) = self.requests.finish(now, key, &end, self.version >= 2) else { return };
         let seq = match &end {
             End::Complete(metadata) => {
@@ -211,6 +226,7 @@ impl Session {
 
     /// Nobody will come for what runs.
     pub(super) fn abandon(&mut self, now: Instant) {
+        self.confirming.clear();
         for (key, running) in self.requests.abandon() {
             self.actions.push_back(Action::Cancel { key });
             let report = Report::of_left(whole_ms(now.saturating_duration_since(running.asked_at)));
@@ -226,12 +242,27 @@ impl Session {
             let fits = kept.text.len() <= room;
             let text = if fits { &*kept.text } else { "" };
             room -= text.len();
-            json!({ "request_id": request_id, "conversation_id": conversation_id, "text": text, "cut": kept.cut || !fits })
+            let mut entry = json!({
+                "request_id": request_id,
+                "conversation_id": conversation_id,
+                "text": text,
+                "cut": kept.cut || !fits,
+            });
+            if let Some(called) = kept.called.as_ref().filter(|called| called.bytes() <= room) {
+                room -= called.bytes();
+                entry["tool_calls"] = called.to_value();
+            }
+            entry
         };
+        let mut result_room = SNAPSHOT_RESULT_BYTES_MAX;
         let mut requests = Vec::new();
         for one in self.requests.running().rev() {
             let mut entry = entry(&one.request_id, one.conversation_id.as_deref(), &one.text);
             entry["status"] = json!(Status::Processing);
+            let questions = self.questions(&one.request_id);
+            if !questions.is_empty() {
+                entry["confirm"] = json!(questions);
+            }
             requests.push(entry);
         }
         for one in self.requests.finished().rev().take(SNAPSHOT_FINISHED_MAX) {
@@ -239,7 +270,14 @@ impl Session {
             match &one.end {
                 End::Complete(metadata) => {
                     entry["status"] = json!(Status::Complete);
-                    entry["metadata"] = json!(metadata);
+                    let bytes = metadata.get(RESULT).map_or(0, |result| result.to_string().len());
+                    let fits = bytes <= result_room;
+                    result_room -= if fits { bytes } else { 0 };
+                    let shown = metadata.iter().filter(|(key, _)| fits || *key != RESULT);
+                    entry["metadata"] = shown.map(|(key, value)| (key.clone(), value.clone())).collect();
+                    if !fits {
+                        entry["cut"] = true.into();
+                    }
                 }
                 End::Error(error) => {
                     entry["status"] = json!(Status::Error);
@@ -250,7 +288,12 @@ impl Session {
         }
         requests.reverse();
         // Its own error frame takes the next number.
-        json!({ "last_seq": self.seq + 1, "requests": requests })
+        let mut snapshot = json!({ "last_seq": self.seq + 1, "requests": requests });
+        let topics = self.topic_names();
+        if !topics.is_empty() {
+            snapshot["topics"] = json!(topics);
+        }
+        snapshot
     }
 }
 

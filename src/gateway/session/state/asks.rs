@@ -12,7 +12,7 @@ use crate::common::speech::AudioFormat;
 use crate::common::time::whole_ms;
 use crate::gateway::session::attachments::{self, Named};
 use crate::gateway::session::requests::{Kind, Known, fingerprint};
-use crate::gateway::session::state::{Action, Session};
+use crate::gateway::session::state::{Action, Called, Session};
 use crate::gateway::session::wire;
 use crate::router::{Ask, IMAGES_MAX, ImageAsk, Input, Job, SpeakAsk, TurnKey, VoiceWish};
 
@@ -29,11 +29,17 @@ const VOICE_BYTES_MAX: usize = 128;
 const LANG_BYTES_MAX: usize = 35;
 
 /// What a client asks for, checked.
-struct Wish {
-    kind: Kind,
-    job: Job,
+pub(super) struct Wish {
+    pub kind: Kind,
+    pub work: Work,
     /// What has to be fetched for it.
-    named: Vec<Named>,
+    pub named: Vec<Named>,
+}
+
+/// Who is to do it: the router, or a tool.
+pub(super) enum Work {
+    Job(Job),
+    Call(Called),
 }
 
 impl Session {
@@ -64,8 +70,9 @@ impl Session {
             model: chat.model,
             mode: chat.mode.unwrap_or_default(),
             speak,
+            confirms: self.version >= 2 && self.confirms,
         };
-        self.ask(now, frame, Wish { kind: Kind::Chat, job: Job::Chat(ask), named });
+        self.ask(now, frame, Wish { kind: Kind::Chat, work: Work::Job(Job::Chat(ask)), named });
         Ok(())
     }
 
@@ -95,7 +102,7 @@ impl Session {
             provider: image.provider,
             model: image.model,
         };
-        self.ask(now, frame, Wish { kind: Kind::Image, job: Job::Image(ask), named: Vec::new() });
+        self.ask(now, frame, Wish { kind: Kind::Image, work: Work::Job(Job::Image(ask)), named: Vec::new() });
         Ok(())
     }
 
@@ -105,12 +112,12 @@ impl Session {
             return Err("payload.text is empty".into());
         }
         let ask = SpeakAsk { text, wish: wish("payload", voice, lang, format)? };
-        self.ask(now, frame, Wish { kind: Kind::Speak, job: Job::Speak(ask), named: Vec::new() });
+        self.ask(now, frame, Wish { kind: Kind::Speak, work: Work::Job(Job::Speak(ask)), named: Vec::new() });
         Ok(())
     }
 
     /// Begins what is new; what is not gets what it got before.
-    fn ask(&mut self, now: Instant, frame: &wire::ClientFrame<'_>, wish: Wish) {
+    pub(super) fn ask(&mut self, now: Instant, frame: &wire::ClientFrame<'_>, wish: Wish) {
         let unnamed;
         let id = match frame.request_id.as_deref() {
             Some(id) => id,
@@ -159,9 +166,9 @@ impl Session {
             let text = format!("{REQUESTS_IN_FLIGHT_MAX} requests of this session are running; wait for one to end");
             return self.error(Some(id), ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::RateLimited, text) });
         }
-        let Wish { kind, mut job, named } = wish;
+        let Wish { kind, mut work, named } = wish;
         let mut conversation: Option<Box<str>> = None;
-        if let Job::Chat(Ask { input: Input::Said { conversation_id, .. }, .. }) = &mut job {
+        if let Work::Job(Job::Chat(Ask { input: Input::Said { conversation_id, .. }, .. })) = &mut work {
             if conversation_id.is_empty() {
                 let own = self.conversation_id.get_or_insert_with(|| (self.fresh_id)('c').into());
                 conversation_id.push_str(own);
@@ -170,13 +177,19 @@ impl Session {
         }
         let key = self.requests.begin(now, id, kind, conversation.clone(), print);
         self.processing(id, conversation.as_deref());
-        self.actions.push_back(match job {
-            Job::Chat(ask) if !named.is_empty() => {
-                let running = self.requests.get_mut(key).expect("it has just begun");
+        let own_call = match &work {
+            Work::Call(called) => Some(self.own_call(now, &called.tool)),
+            Work::Job(_) => None,
+        };
+        let running = self.requests.get_mut(key).expect("it has just begun");
+        running.call = own_call;
+        self.actions.push_back(match work {
+            Work::Call(called) => Action::Call { key, called },
+            Work::Job(Job::Chat(ask)) if !named.is_empty() => {
                 running.waiting = Some(Box::new(ask));
                 Action::Fetch { key, named }
             }
-            job => Action::Start { key, job },
+            Work::Job(job) => Action::Start { key, job },
         });
     }
 

@@ -11,7 +11,7 @@ use crate::gateway::session::outbox::Stamp;
 use crate::gateway::session::replay::Kept;
 use crate::gateway::session::state::{OUT_BYTES_MAX, Session};
 use crate::gateway::session::transmit::Transmit;
-use crate::gateway::session::wire::{self, Chunk, ChunkType, ServerFrame, Status};
+use crate::gateway::session::wire::{self, Chunk, ChunkType, Event, ServerFrame, Status};
 use crate::router::TurnKey;
 
 /// See [`Session::next_chunk`].
@@ -96,12 +96,24 @@ impl Session {
             return None;
         }
         let seq = self.next_seq();
-        let text: Utf8Bytes = wire::write(&ServerFrame { request_id, status, seq, chunk, error }).into();
-        if let Some(seq) = seq {
+        self.write(&ServerFrame { request_id, status, seq, chunk, error, event: None }, stamp);
+        seq
+    }
+
+    /// A message that answers nothing.
+    pub(super) fn event(&mut self, request_id: Option<&str>, event: Event<'_>) {
+        if self.may_send() {
+            let (status, seq) = (Status::Event, self.next_seq());
+            self.write(&ServerFrame { request_id, status, seq, chunk: None, error: None, event: Some(event) }, None);
+        }
+    }
+
+    fn write(&mut self, frame: &ServerFrame<'_>, stamp: Option<Stamp>) {
+        let text: Utf8Bytes = wire::write(frame).into();
+        if let Some(seq) = frame.seq {
             self.keep(seq, || Kept::Text(text.clone()));
         }
         self.put(text, stamp);
-        seq
     }
 
     pub(super) fn may_send(&self) -> bool {

@@ -166,7 +166,8 @@ impl Session {
         let chunk = Chunk { kind, data, index, metadata };
         let seq = self.next_seq();
         self.close_picture(key, seq);
-        let frame = ServerFrame { request_id: Some(&id), status: Status::Chunk, seq, chunk: Some(chunk), error: None };
+        let (request_id, status) = (Some(&*id), Status::Chunk);
+        let frame = ServerFrame { request_id, status, seq, chunk: Some(chunk), error: None, event: None };
         Some((seq, wire::write(&frame).into()))
     }
 

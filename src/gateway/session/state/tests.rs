@@ -6,6 +6,9 @@ mod limits;
 mod media;
 mod requests;
 mod resume;
+mod standing;
+mod tools;
+mod topics;
 mod v1;
 mod v2;
 

@@ -120,7 +120,7 @@ fn without_binary_and_in_v1_a_picture_is_spelled() {
 fn who_never_said_hello_never_gets_a_binary_frame() {
     let mut played = Played::new(true);
     let welcome = parsed(&text_of(&played.heard[0]).expect("a welcome"));
-    assert_eq!(welcome["chunk"]["metadata"]["features"], json!(["resume", "reasoning"]));
+    assert_eq!(welcome["chunk"]["metadata"]["features"], json!(["resume", "reasoning", "events"]));
     let key = played.chat("a");
     played.news(key, sound(0, Some("Hi."), 0, true, &[1, 2]));
     assert_eq!(played.heard.iter().filter_map(frame_of).count(), 0);

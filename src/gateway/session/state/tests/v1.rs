@@ -1,6 +1,7 @@
 //! What a client gets that never says `hello`: byte for byte what it has always got.
 
 use super::*;
+use crate::common::events::ToolResultNews;
 use crate::router::{Ask, Input};
 
 #[test]
@@ -18,6 +19,7 @@ fn a_conversation_is_byte_for_byte_the_original() {
     let ask = Ask {
         input: Input::Said { text: "Tell me a joke".into(), attachments: vec![], conversation_id: "c-fresh".into() },
         speak: None,
+        confirms: false,
         profile: None,
         provider: None,
         model: None,
@@ -62,9 +64,20 @@ fn a_failure_is_byte_for_byte_the_original() {
 fn nothing_of_v2_is_ever_sent() {
     let mut played = Played::v1();
     let key = played.chat("a");
-    for news in
-        [News::Reasoning("hm".into()), News::ToolCall(Box::default()), News::Notice("local answers instead".into())]
-    {
+    let result = ToolResultNews {
+        call_id: "x".into(),
+        name: "f".into(),
+        text: "found".into(),
+        is_error: false,
+        ms: 1,
+        structured: None,
+    };
+    for news in [
+        News::Reasoning("hm".into()),
+        News::ToolCall(Box::default()),
+        News::ToolResult(Box::new(result)),
+        News::Notice("local answers instead".into()),
+    ] {
         assert_eq!(played.news(key, news), [""; 0]);
     }
     played.text(key, "x");

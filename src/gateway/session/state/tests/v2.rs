@@ -24,10 +24,11 @@ fn hello_is_answered_with_all_that_a_client_needs() {
 #[test]
 fn features_are_those_on_both_lists() {
     for (payload, features, ttl_s) in [
-        (r#"{"protocol":[2]}"#, json!(["resume", "reasoning", "binary"]), 90),
+        (r#"{"protocol":[2]}"#, json!(["resume", "reasoning", "binary", "events"]), 90),
         (r#"{"protocol":[1,2,300],"features":["reasoning","binary","later"]}"#, json!(["reasoning", "binary"]), 0),
         (r#"{"protocol":[2],"features":[]}"#, json!([]), 0),
-        (r#"{"protocol":[2],"features":null}"#, json!(["resume", "reasoning", "binary"]), 90),
+        (r#"{"protocol":[2],"features":null}"#, json!(["resume", "reasoning", "binary", "events"]), 90),
+        (r#"{"protocol":[2],"features":["confirm","events"]}"#, json!(["events", "confirm"]), 0),
     ] {
         let mut played = Played::v1();
         let answers = played.say(&format!(r#"{{"action":"hello","payload":{payload}}}"#));
@@ -83,7 +84,7 @@ fn with_the_subprotocol_the_welcome_is_v2() {
         format!(
             concat!(
                 r#"{{"request_id":"welcome","status":"complete","seq":1,"chunk":{{"type":"metadata","data":null,"index":0,"#,
-                r#""metadata":{{"features":["resume","reasoning"],"#,
+                r#""metadata":{{"features":["resume","reasoning","events"],"#,
                 r#""limits":{{"message_bytes":1048576,"replay_bytes":1048576,"requests_in_flight":256}},"#,
                 r#""protocol":[1,2],"resume_ttl_s":90,"server":"hearth","session_id":"s-fresh","version":"{}"}}}}}}"#
             ),
@@ -128,7 +129,8 @@ fn every_piece_of_news_has_its_chunk_type() {
         (News::Reasoning("r".into()), json!({"type":"reasoning","data":"r","index":1,"metadata":{}})),
         (
             News::ToolCall(Box::new(call)),
-            json!({"type":"tool_call","data":"{}","index":2,"metadata":{"index":0,"id":"x","name":"f"}}),
+            json!({"type":"tool_call","data":null,"index":2,
+                "metadata":{"tool_call":{"index":0,"id":"x","name":"f","arguments":"{}"}}}),
         ),
         (News::Notice("n".into()), json!({"type":"notice","data":"n","index":3,"metadata":{}})),
     ] {
