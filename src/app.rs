@@ -2,11 +2,13 @@
 //! that knows all of them; holds no policy of its own.
 #![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
 
+mod tooling;
+
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -14,12 +16,16 @@ use tokio::sync::watch;
 use crate::adapters::assistant::Assistant;
 use crate::adapters::llm;
 use crate::adapters::speech::{self, VoiceName};
-use crate::common::config::{self, Auth, Config, ProviderName, Watcher};
+use crate::app::tooling::Tooling;
+use crate::auth::{Clock, Gate, Moment};
+use crate::common::config::{self, Config, ProviderName, Watcher};
 use crate::common::log::LogHandle;
+use crate::common::time::whole_ms;
 use crate::gateway::context::Context;
 use crate::gateway::listen::{BindError, Listener, raise_open_files};
 use crate::gateway::route::Routes;
-use crate::gateway::session::{Door, Registry};
+use crate::gateway::session::{AUTH_WITHIN, Door, Feeds, Registry};
+use crate::mcp::server::Server;
 use crate::net::https::Https;
 use crate::router::{Roster, Router};
 use crate::store::{OpenError, Store, WriteError};
@@ -40,11 +46,6 @@ pub struct Setup {
 /// Why a hub does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(
-        "gateway.host {0} is open to other machines, which gateway.auth would have to guard; users and tokens are not part \
-         of this hub yet. Set gateway.host to 127.0.0.1, or set gateway.auth to off to let everybody on the network in"
-    )]
-    NoAuthYet(IpAddr),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -81,10 +82,6 @@ impl Hub {
         let Setup { config, watcher, log } = setup;
         let first = config.borrow().clone();
         let gateway = &first.gateway;
-        let open_to_others = !gateway.host.is_loopback();
-        if gateway.auth == Auth::Required || (gateway.auth == Auth::Auto && open_to_others) {
-            return Err(StartError::NoAuthYet(gateway.host));
-        }
         raise_open_files();
         // The port first: a second hub on the same machine should hear that, and not that its file is locked.
         let listener = Listener::bind(SocketAddr::new(gateway.host, gateway.port))?;
@@ -109,14 +106,30 @@ impl Hub {
         let first = build_roster(&config.borrow(), &client);
         let (roster, rostered) = watch::channel(Arc::new(first));
         let (shutdown, stopping) = watch::channel(false);
-        let router = Router::new(config.clone(), rostered, store.clone());
+        let gate = Gate::new(store.clone(), config.clone(), clock());
+        let tooling = Tooling::new(&store, &config, &gate, &client);
+        let tools = tooling.service.clone();
+        let router = Router::new(config.clone(), rostered, store.clone(), tools.clone());
+        tooling.bind(&router);
         let context = Context {
             config: config.clone(),
             hostname: hostname().into(),
             version: env!("CARGO_PKG_VERSION"),
             started_at: Instant::now(),
             store: store.clone(),
-            sessions: Door { router, registry: Registry::default(), store: store.clone(), shutdown: stopping.clone() },
+            mcp: Server::new(tools.clone(), env!("CARGO_PKG_VERSION"), stopping.clone()),
+            sessions: Door {
+                router,
+                registry: Registry::default(),
+                store: store.clone(),
+                feeds: Feeds::new(store.clone(), tools.clone()),
+                tools: tools.clone(),
+                gate: gate.clone(),
+                auth_within: AUTH_WITHIN,
+                shutdown: stopping.clone(),
+            },
+            tools,
+            gate: gate.clone(),
         };
         let routes = Arc::new(Routes::new(Arc::new(context)));
         tracing::info!(address = %listener.local_addr(), "the hub is open");
@@ -125,6 +138,8 @@ impl Hub {
         let answer = move |caller, request| routes.clone().answer(caller, request);
         let serving = listener.serve(config.clone(), stopping, answer);
         let following = tokio::spawn(follow(config, roster, log, client));
+        let guarding = tokio::spawn(gate.follow());
+        let [hearing, aggregating] = tooling.spawn();
         let watching = watcher.map(|watcher| tokio::spawn(watcher.run()));
         tokio::pin!(serving);
         let left = tokio::select! {
@@ -136,12 +151,16 @@ impl Hub {
                 serving.await
             }
         };
-        for task in [Some(following), watching].into_iter().flatten() {
+        for task in [Some(following), Some(guarding), Some(hearing), Some(aggregating), watching].into_iter().flatten()
+        {
             task.abort();
         }
         if left > 0 {
             tracing::warn!(connections = left, "some connections did not end in time");
         }
+        // Whoever called hears no more; what was called stands in the audit.
+        tooling.service.flush().await;
+        drop(tooling);
         if !store.close().await {
             tracing::error!("the store did not close in time");
         }
@@ -208,6 +227,12 @@ async fn follow(
             tracing::warn!(%error, "the log level stays as it was");
         }
     }
+}
+
+/// Both clocks.
+fn clock() -> Clock {
+    let unix_ms = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms);
+    Arc::new(move || Moment { at: Instant::now(), unix_ms: unix_ms() })
 }
 
 /// The machine's own name, by which browsers may call it.

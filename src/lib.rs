@@ -6,7 +6,10 @@ pub mod common;
 pub mod net;
 pub mod store;
 
+pub mod auth;
+
 pub mod adapters;
+pub mod mcp;
 
 pub mod router;
 

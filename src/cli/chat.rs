@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::{SinkExt, StreamExt};
+use hyper::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::app;
 use crate::cli::FAILED;
+use crate::cli::hub::{TokenArg, base_url};
 
 /// For the connection, the handshake and the welcome together.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -36,6 +40,8 @@ pub struct Args {
     /// The hub's WebSocket.
     #[arg(long, default_value = "ws://127.0.0.1:8000/ws/chat", env = "HEARTH_URL")]
     url: String,
+    #[command(flatten)]
+    token: TokenArg,
     /// Print the hub's messages as they come, one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -143,7 +149,7 @@ impl Line {
                 .await
                 .with_context(|| format!("no hub at {address}; is it running? (`hearth serve`, or `hearth demo`)"))?;
             stream.set_nodelay(true)?;
-            let (socket, _) = client_async(args.url.as_str(), stream).await.context("this is no hub, or it refused")?;
+            let (socket, _) = client_async(handshake(args)?, stream).await.map_err(refused)?;
             let mut line = Line { socket, asked: 0 };
             line.receive().await?;
             let features: &[&str] = if args.reasoning { &["reasoning"] } else { &[] };
@@ -217,6 +223,27 @@ impl Line {
             }
         }
     }
+}
+
+/// The opening of the WebSocket, as whoever the token says.
+fn handshake(args: &Args) -> anyhow::Result<Request> {
+    let mut request = args.url.as_str().into_client_request().context("--url")?;
+    if let Some(token) = args.token.token_for(&base_url(&args.url)?) {
+        let value = format!("Bearer {token}").parse().context("--token: it holds what no token does")?;
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
+/// Why the hub did not open the WebSocket, in its own words where it said some.
+fn refused(error: tungstenite::Error) -> anyhow::Error {
+    if let tungstenite::Error::Http(answer) = &error
+        && let Ok(problem) = serde_json::from_slice::<Value>(answer.body().as_deref().unwrap_or_default())
+        && let Some(detail) = problem["detail"].as_str()
+    {
+        return anyhow!("the hub says: {}", harmless(detail));
+    }
+    anyhow::Error::new(error).context("this is no hub, or it refused")
 }
 
 /// What is on the screen of one answer.

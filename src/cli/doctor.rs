@@ -124,7 +124,24 @@ fn hub(config: &Config, findings: &mut Vec<Finding>) -> bool {
         Err(_) => (false, Health::Warn, format!("not running at {address}; start it with `hearth serve`")),
     };
     findings.push(finding("hub", health, text));
+    if running {
+        findings.extend(access(&format!("http://{address}"), gateway.host.is_loopback()));
+    }
     running
+}
+
+/// Whether the running hub asks who comes, where others than this machine may.
+fn access(base: &str, is_loopback: bool) -> Option<Finding> {
+    let (200, door) = ask(&format!("{base}/api/v1/claim")).ok()? else { return None };
+    let (health, text) = match (door["required"].as_bool()?, door["claimable"].as_bool()?) {
+        (_, true) => (Health::Warn, "nobody owns this hub yet: its log shows a code for `hearth claim CODE NAME`"),
+        (true, false) => (Health::Ok, "the hub asks for tokens"),
+        (false, false) if is_loopback => return None,
+        (false, false) => {
+            (Health::Warn, "the door is open (gateway.auth): whoever is on the network may do everything")
+        }
+    };
+    Some(finding("access", health, text))
 }
 
 fn store(path: &Path, running: bool, findings: &mut Vec<Finding>) {

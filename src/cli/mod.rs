@@ -1,12 +1,24 @@
 //! The command line: one file a command. Decides nothing that a hub decides; what it asks of a running hub goes through
 //! the same doors as everybody's.
 
+mod bridge;
 mod chat;
 mod check;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod demo;
 mod doctor;
+mod exec_server;
+mod hub;
+mod listing;
+mod login;
+mod mcp;
 mod serve;
+mod settings;
+mod tokens;
+mod tools;
 mod usage;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,12 +49,32 @@ enum Command {
     Demo(demo::Args),
     /// Talk to a running hub: one question, or a conversation line by line.
     Chat(chat::Args),
+    /// Serve what the conformance suite of MCP expects, and nothing else.
+    #[cfg(feature = "conformance")]
+    #[command(hide = true)]
+    ConformanceServer(conformance::Args),
     /// Show what was asked for and what it cost.
     Usage(usage::Args),
+    /// Show what the hub can do, and do it.
+    Tools(tools::Args),
+    /// Look after the MCP servers behind the hub; or be one for a program that starts it.
+    Mcp(mcp::Args),
+    /// Show and change what can be changed while the hub runs.
+    Settings(settings::Args),
+    /// Become the first owner of a hub that nobody owns, with the code that it shows.
+    Claim(login::ClaimArgs),
+    /// Sign in with a password; the token is kept for the other commands.
+    Login(login::LoginArgs),
+    /// Who may come in: list, add, set, remove, passwd.
+    Users(users::Args),
+    /// What programs show to come in: list, create, revoke.
+    Tokens(tokens::Args),
     /// Check the configuration and say what is wrong, with line and caret.
     Check(check::Args),
     /// Look at everything that a hub needs and say what to mend.
     Doctor(doctor::Args),
+    #[command(name = exec_server::NAME, hide = true)]
+    ExecServer(exec_server::Args),
 }
 
 /// Which configuration file is meant.
@@ -76,9 +108,19 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Chat(args) => chat::run(args),
+        #[cfg(feature = "conformance")]
+        Command::ConformanceServer(args) => conformance::run(args),
         Command::Usage(args) => usage::run(args),
+        Command::Tools(args) => tools::run(args),
+        Command::Mcp(args) => mcp::run(args),
+        Command::Settings(args) => settings::run(args),
+        Command::Claim(args) => login::claim(args),
+        Command::Login(args) => login::login(args),
+        Command::Users(args) => users::run(args),
+        Command::Tokens(args) => tokens::run(args),
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::ExecServer(args) => exec_server::run(args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("hearth: {error:#}");

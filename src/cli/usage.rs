@@ -5,23 +5,16 @@ mod plot;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use jiff::civil::Date;
 use jiff::{ToSpan, Zoned};
 use serde_json::Value;
 
+use crate::cli::hub::HubArgs;
 use crate::router::budget::dollars;
 use crate::router::prices::NANO_PER_USD;
 use crate::store::USAGE_DAYS_MAX;
-
-/// For each question to the hub.
-const ASK_DEADLINE: Duration = Duration::from_secs(15);
-
-/// The longest answer that is read, bytes.
-const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Columns of a terminal that does not say how many it has, and of a pipe.
 const COLUMNS_DEFAULT: usize = 80;
@@ -40,17 +33,16 @@ pub struct Args {
     /// Print the hub's answer, one JSON object.
     #[arg(long)]
     json: bool,
-    /// The hub.
-    #[arg(long, default_value = "http://127.0.0.1:8000", env = "HEARTH_URL")]
-    url: String,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let base = base_url(&args.url)?;
+    let hub = args.hub.hub()?;
     let today = Zoned::now().date();
     let from =
         if args.month { today.first_of_month() } else { today.saturating_sub((i32::from(args.days) - 1).days()) };
-    let ask = |by: &str| ask(&base, &format!("/api/v1/usage?from={from}&to={today}&by={by}"));
+    let ask = |by: &str| hub.get(&format!("/api/v1/usage?from={from}&to={today}&by={by}"));
     let report = ask(&args.by)?;
     if args.json {
         println!("{report}");
@@ -73,38 +65,6 @@ impl Screen {
         let stdout = std::io::stdout();
         let size = rustix::termios::tcgetwinsize(&stdout).ok().filter(|size| size.ws_col > 0);
         Screen { columns: size.map_or(COLUMNS_DEFAULT, |size| usize::from(size.ws_col)), blocks: stdout.is_terminal() }
-    }
-}
-
-/// `http://host:port` of what may be the hub's WebSocket, too: both commands read the same variable.
-fn base_url(url: &str) -> anyhow::Result<String> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| anyhow!("--url: a hub's address begins with http://"))?;
-    let scheme = match scheme {
-        "http" | "ws" => "http",
-        "https" | "wss" => "https",
-        _ => bail!("--url: a hub's address begins with http:// or ws://"),
-    };
-    let rest = rest.trim_end_matches('/');
-    let rest = rest.strip_suffix("/ws/chat").unwrap_or(rest);
-    Ok(format!("{scheme}://{rest}"))
-}
-
-fn ask(base: &str, path: &str) -> anyhow::Result<Value> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(ASK_DEADLINE)).http_status_as_error(false);
-    let agent: ureq::Agent = config.build().into();
-    let mut answer = agent
-        .get(format!("{base}{path}"))
-        .call()
-        .with_context(|| format!("no hub at {base}; is it running? (`hearth serve`, or `hearth demo`)"))?;
-    let body: Value = answer
-        .body_mut()
-        .with_config()
-        .limit(ANSWER_BYTES_MAX)
-        .read_json()
-        .with_context(|| format!("what answers at {base} is no hub"))?;
-    match answer.status().as_u16() {
-        200 => Ok(body),
-        status => bail!("the hub says: {}", body["detail"].as_str().unwrap_or(&format!("HTTP {status}"))),
     }
 }
 
@@ -339,21 +299,6 @@ mod tests {
             page(&json!(7), &Value::Null, from, to, &screen),
             "From 2026-11-01 to 2026-11-03 nothing was asked.\n"
         );
-    }
-
-    #[test]
-    fn a_hub_is_found_by_either_of_its_addresses() {
-        for (url, base) in [
-            ("http://hub:8000", "http://hub:8000"),
-            ("http://hub:8000/", "http://hub:8000"),
-            ("ws://hub:8000/ws/chat", "http://hub:8000"),
-            ("wss://hub/proxied/ws/chat/", "https://hub/proxied"),
-        ] {
-            assert_eq!(base_url(url).expect(url), base);
-        }
-        for url in ["hub:8000", "ftp://hub"] {
-            assert!(base_url(url).expect_err(url).to_string().contains("--url"), "{url}");
-        }
     }
 
     #[test]
