@@ -3,6 +3,7 @@
 //!
 //! The first byte of an input for a parser says how long the pieces are in which the rest is fed (0: all at once).
 
+mod mcp;
 mod session;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use hearth::common::chat::Event;
 use hearth::common::error::{Failure, ProviderError};
 use hearth::net::sse::{EventTooLong, Parser};
 
+pub use mcp::mcp_server;
 pub use session::session;
 
 /// Small, so that inputs of a fuzzer's size go over it.

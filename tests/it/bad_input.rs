@@ -68,7 +68,6 @@ async fn what_is_no_request_gets_an_error_and_the_connection_stays() {
             (r#"{"action":"cancel","request_id":"g","payload":{}}"#, Some("g"), "bad_request"),
             (r#"{"action":"launch","request_id":"h"}"#, Some("h"), "unknown_action"),
             (r#"{"action":"","request_id":"i"}"#, Some("i"), "unknown_action"),
-            (r#"{"action":"tool","request_id":"j","payload":{}}"#, Some("j"), "unsupported"),
             (
                 r#"{"action":"chat","request_id":"neighbour","payload":{"text":"another"}}"#,
                 Some("neighbour"),

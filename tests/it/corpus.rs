@@ -53,6 +53,11 @@ fn session() {
     replay("session", fuzz::session);
 }
 
+#[test]
+fn mcp_server() {
+    replay("mcp_server", fuzz::mcp_server);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -99,7 +99,7 @@ async fn a_whole_answer_and_nothing_of_it_in_the_history() {
     let heard = ask(&hub, &question(false)).await.json();
     assert_eq!(heard["choices"][0]["message"]["content"], "Why not");
     assert_eq!((&heard["object"], &heard["usage"]["prompt_tokens"]), (&json!("chat.completion"), &json!(7)));
-    assert!(hub.store.conversations(None, 9).await.expect("readable").is_empty());
+    assert!(hub.store.conversations(None, None, 9).await.expect("readable").is_empty());
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ async fn hub_of(first: &FakeProvider, second: &FakeProvider) -> Running {
     })
     .await;
     let profile = ModelProfile { continue_elsewhere: true, ..ModelProfile::new("default") };
-    hub.store.put_profile(profile, None).await.expect("room");
+    hub.store.put(profile, None).await.expect("room");
     hub
 }
 

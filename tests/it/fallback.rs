@@ -153,7 +153,7 @@ async fn a_profile_chooses_the_provider_and_the_model_and_takes_effect_at_once()
         max_tokens: Some(77),
         ..ModelProfile::new("default")
     };
-    let put = hub.store.put_profile(profile.clone(), None).await.unwrap();
+    let put = hub.store.put(profile.clone(), None).await.unwrap();
     client.chat_with("2", "Hello", json!({"conversation_id": "new"})).await;
     let body = first.request(1).await.body;
     assert_eq!(
@@ -163,14 +163,14 @@ async fn a_profile_chooses_the_provider_and_the_model_and_takes_effect_at_once()
     assert_eq!(body["messages"][0], json!({"role": "system", "content": "Be brief."}));
     assert_eq!(body["messages"].as_array().unwrap().len(), 2);
 
-    hub.store.put_profile(ModelProfile { temperature: None, ..profile.clone() }, Some(put.revision)).await.unwrap();
+    hub.store.put(ModelProfile { temperature: None, ..profile.clone() }, Some(put.revision)).await.unwrap();
     client.chat_with("3", "Hello", json!({"conversation_id": "new2"})).await;
     assert!(first.request(2).await.body.get("temperature").is_none());
 
     // Another profile leads elsewhere, and its model is meant for that provider alone.
     let house =
         ModelProfile { provider: Some("local".into()), model: Some("tiny".into()), ..ModelProfile::new("house") };
-    hub.store.put_profile(house, None).await.unwrap();
+    hub.store.put(house, None).await.unwrap();
     second.once(Script::status(500, &[], ""));
     let answer = client.chat_with("4", "Hello", json!({"profile": "house"})).await;
     assert_eq!((answer.provider(), answer.text().as_str()), ("openai", "first"));

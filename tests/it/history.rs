@@ -115,7 +115,7 @@ async fn the_oldest_turns_make_room_within_the_budget() {
     let world = FakeProvider::start(Script::answer(&["A word of about ten letters and some more of them."])).await;
     let hub = hub::start(&world).await;
     let profile = ModelProfile { context_tokens: 256, max_tokens: Some(100), ..ModelProfile::new("default") };
-    hub.store.put_profile(profile, None).await.unwrap();
+    hub.store.put(profile, None).await.unwrap();
     let mut client = Client::v1(hub.address).await;
     for at in 0..12 {
         client.chat(&format!("{at}"), &format!("This is the question number {at}, and a rather long one.")).await;

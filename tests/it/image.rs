@@ -12,6 +12,8 @@ use hearth::common::chat::{ChatRequest, Event, FinishReason, ImagePiece, ImageRe
 use hearth::common::config::{Config, ProviderName};
 use hearth::common::error::{ErrorCode, Failure, ProviderError};
 use hearth::common::events::{News, TurnEvent, TurnFailure, TurnSummary};
+use hearth::common::who::{Door, Principal};
+use hearth::mcp::Service;
 use hearth::router::{Ask, ImageAsk, Input, Job, Mode, Roster, Router};
 use hearth::store::{Store, StoredPart};
 use jiff::civil::Date;
@@ -87,14 +89,14 @@ impl Studio {
         }
         let (config, configured) = watch::channel(Arc::new(config));
         let (roster, rostered) = watch::channel(Arc::new(Roster { providers, ..Roster::default() }));
-        let router = Router::new(configured, rostered, store.clone());
+        let router = Router::new(configured, rostered, store.clone(), Service::empty());
         Studio { router, store, _home: home, _config: config, _roster: roster }
     }
 
     /// All news of a job.
     async fn news(&self, job: Job) -> Vec<News> {
         let (out, mut news) = mpsc::channel(64);
-        let _turn = self.router.start(job, 1, out);
+        let _turn = self.router.start(job, house(), 1, out);
         let mut told = Vec::new();
         while let Some((_, TurnEvent { news, .. })) = soon("news", news.recv()).await {
             told.push(news);
@@ -213,7 +215,7 @@ async fn a_stop_leaves_the_painter_at_once() {
     let painter = Painter::new(Ok(vec![picture(0, Some(0), b"a first glance")]), false);
     let studio = Studio::open(&[&painter]).await;
     let (out, mut news) = mpsc::channel(64);
-    let turn = studio.router.start(Job::Image(cat()), 1, out);
+    let turn = studio.router.start(Job::Image(cat()), house(), 1, out);
     assert!(matches!(soon("a preview", news.recv()).await, Some((1, TurnEvent { news: News::Image(_), .. }))));
     let stopped_at = now();
     drop(turn);
@@ -241,6 +243,7 @@ async fn pictures_in_an_answer_are_kept_with_it() {
         provider: None,
         model: None,
         mode: Mode::Auto,
+        confirms: false,
         speak: None,
     };
     let Some(News::Done(done)) = studio.news(Job::Chat(ask)).await.pop() else { panic!("it was whole") };
@@ -269,4 +272,8 @@ async fn a_picture_that_the_store_does_not_take_costs_nothing_else() {
     let (news, done) = Studio::open(&[&painter]).await.painted(cat()).await;
     assert_eq!(done.image_blobs.len(), 2);
     assert!(matches!(news.last(), Some(News::Notice(text)) if text.contains("could not be kept")), "{news:?}");
+}
+
+fn house() -> Arc<Principal> {
+    Arc::new(Principal::house(Door::Websocket))
 }

@@ -2,6 +2,7 @@
 //! machine linking is what costs.
 
 mod anthropic;
+mod auth;
 mod bad_input;
 mod cancel;
 mod commands;
@@ -10,6 +11,7 @@ mod cooling;
 mod corpus;
 mod door;
 mod elsewhere;
+mod events;
 mod fallback;
 mod faults;
 mod gemini;
@@ -19,6 +21,7 @@ mod image;
 mod images;
 mod local;
 mod many;
+mod mcp;
 mod media;
 mod ollama;
 mod openai;
@@ -28,11 +31,15 @@ mod process;
 mod protocol;
 mod providers;
 mod responses;
+mod rest;
 mod resume;
 mod retry;
 mod speech;
 mod streams;
 mod tidy;
+mod tool_search;
+mod tools;
+mod upstream;
 mod usage;
 #[path = "../world/mod.rs"]
 mod world;

@@ -32,7 +32,9 @@ async fn the_protocol_is_published_as_it_is_spoken() {
     assert_eq!(status, "HTTP/1.1 200 OK");
     let published: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(published, wire::schemas());
-    for action in ["hello", "chat", "image", "speak", "cancel", "resume", "ping"] {
+    let actions =
+        ["hello", "chat", "image", "speak", "tool", "subscribe", "unsubscribe", "confirm", "cancel", "resume", "ping"];
+    for action in actions {
         assert!(published["client"]["actions"][action].is_object(), "{action}");
     }
     let (status, body) = get(hub.address, "/healthz").await;
@@ -62,6 +64,11 @@ async fn what_clients_send_is_as_published() {
         ("speak", json!({"text": "Hello."})),
         ("speak", json!({"text": "Hello.", "voice": "espeak", "lang": "en-GB", "format": "wav"})),
         ("hello", json!({"protocol": [2], "client": {"name": "page"}, "features": ["resume"]})),
+        ("tool", json!({"name": "status"})),
+        ("tool", json!({"name": "lights.set", "arguments": {"on": true}})),
+        ("subscribe", json!({"topics": ["settings", "conversation/c-1"], "snapshot": true})),
+        ("unsubscribe", json!({"topics": ["settings"]})),
+        ("confirm", json!({"confirm_id": "q-1", "accept": false})),
         ("cancel", json!({"target": "chat-1"})),
         ("resume", json!({"session_id": "s", "last_seq": 7})),
         ("ping", json!({})),
@@ -82,7 +89,18 @@ async fn what_clients_send_is_as_published() {
         ("image", json!({"prompt": "a cat", "partial_images": 4})),
         ("speak", json!({})),
         ("speak", json!({"text": "x", "format": "flac"})),
+        ("auth", json!({})),
+        ("auth", json!({"token": 7})),
         ("hello", json!({"protocol": "2"})),
+        ("tool", json!({})),
+        ("tool", json!({"name": "status", "arguments": [1]})),
+        ("subscribe", json!({})),
+        ("subscribe", json!({"topics": "settings"})),
+        ("subscribe", json!({"topics": vec!["settings"; 65]})),
+        ("subscribe", json!({"topics": ["settings"], "snapshot": "yes"})),
+        ("unsubscribe", json!({"topics": [7]})),
+        ("confirm", json!({"confirm_id": "q-1"})),
+        ("confirm", json!({"accept": true})),
         ("cancel", json!({})),
         ("resume", json!({"session_id": "s"})),
         ("resume", json!({"session_id": "s", "last_seq": -1})),
@@ -95,6 +113,9 @@ async fn what_clients_send_is_as_published() {
         assert_eq!(schema::problems(&actions[action], &payload).is_empty(), is_good, "{action} {payload}");
         // The hub judges as its schema does.
         let mut client = Client::v1(hub.address).await;
+        if ["tool", "subscribe", "unsubscribe", "confirm"].contains(&action) {
+            client.upgrade(&json!({"protocol": [2]})).await;
+        }
         client.send(&json!({"action": action, "request_id": "1", "payload": payload})).await;
         let refused = client.unnumbered().await["error"]["code"] == "bad_request";
         assert_eq!(refused, !is_good, "{action} {payload}");

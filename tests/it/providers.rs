@@ -215,7 +215,7 @@ async fn thinking_and_tool_calls_are_for_those_who_know_them() {
     let lamp = &answer.0[2]["chunk"];
     assert_eq!(
         (&lamp["data"], &lamp["metadata"]),
-        (&json!("{}"), &json!({"index": 0, "id": "call-1", "name": "lamp"}))
+        (&Value::Null, &json!({"tool_call": {"index": 0, "id": "call-1", "name": "lamp", "arguments": "{}"}}))
     );
     let mut plain = Client::v1(hub.address).await;
     plain.upgrade(&json!({"protocol": [2], "features": ["resume"]})).await;

@@ -9,10 +9,11 @@ use hearth::common::config::{Config, McpServer};
 use serde_json::Value;
 
 /// The rooms from the ground up. A room uses lower floors only; the parts of the top floor are one room.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 11] = [
     ("common", 0),
     ("net", 1),
     ("store", 1),
+    ("auth", 2),
     ("adapters", 3),
     ("mcp", 3),
     ("router", 4),

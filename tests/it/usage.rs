@@ -195,7 +195,7 @@ async fn a_profile_has_a_budget_of_its_own() {
     let house = FakeProvider::start(Script::answer(&["house"])).await;
     let hub = hub_of(&paid, &house).await;
     let child = ModelProfile { budget_day_usd: Some(ANSWER_USD), ..ModelProfile::new("child") };
-    hub.store.put_profile(child.clone(), None).await.unwrap();
+    hub.store.put(child.clone(), None).await.unwrap();
     let mut client = Client::v2(hub.address).await;
     let of_child = || json!({"profile": "child"});
     assert_eq!(client.chat_with("1", "Hello", of_child()).await.text(), "paid");
@@ -203,7 +203,7 @@ async fn a_profile_has_a_budget_of_its_own() {
     assert_eq!(answer.text(), "house");
     assert!(answer.notices()[0].contains("budget_day_usd of the model profile child"), "{:?}", answer.notices());
     assert_eq!(client.chat("3", "Hello").await.text(), "paid", "others are free");
-    hub.store.put_profile(ModelProfile { budget_day_usd: Some(1.0), ..child }, None).await.unwrap();
+    hub.store.put(ModelProfile { budget_day_usd: Some(1.0), ..child }, None).await.unwrap();
     assert_eq!(client.chat_with("4", "Hello", of_child()).await.text(), "paid");
 }
 

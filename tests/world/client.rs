@@ -12,7 +12,8 @@ use hearth::gateway::session::wire;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{schema, soon};
@@ -106,18 +107,30 @@ impl Client {
     }
 
     async fn connect(address: SocketAddr) -> Client {
+        Client::open(address, &[]).await.expect("the hub takes a WebSocket")
+    }
+
+    /// A client whose handshake says more; it has heard nothing yet. An error: the status of the refusal.
+    pub async fn open(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Client, u16> {
         let stream = soon("a connection", TcpStream::connect(address)).await.expect("the hub listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
-        let url = format!("ws://{address}/ws/chat");
-        let (socket, _) = soon("the handshake", client_async(url, stream)).await.expect("the hub takes a WebSocket");
-        Client {
+        let mut request = format!("ws://{address}/ws/chat").into_client_request().expect("an address");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header's value"));
+        }
+        let (socket, _) = match soon("the handshake", client_async(request, stream)).await {
+            Ok(opened) => opened,
+            Err(Error::Http(refused)) => return Err(refused.status().as_u16()),
+            Err(error) => panic!("neither a WebSocket nor a refusal: {error}"),
+        };
+        Ok(Client {
             socket,
             version: 1,
             session_id: String::new(),
             last_seq: 0,
             kept: Vec::new(),
             streams: BTreeMap::new(),
-        }
+        })
     }
 
     pub async fn send(&mut self, message: &Value) {
@@ -252,6 +265,7 @@ impl Client {
         let has = match frame["status"].as_str().expect("the schema says so") {
             "processing" => (frame.get("seq").is_some(), false),
             "error" => (false, true),
+            "event" => (false, false),
             _ => (true, false),
         };
         assert_eq!((chunk, error), has, "{frame}");
@@ -276,7 +290,11 @@ impl Client {
         let metadata = &frame["chunk"]["metadata"];
         let kind = match frame["chunk"]["type"].as_str() {
             Some(kind @ ("image" | "audio")) => kind,
+            Some(kind @ ("tool_call" | "tool_result")) => kind,
+            _ if metadata["progress"]["stage"] == "tool" => "tool_progress",
             _ if metadata.get("progress").is_some() => "progress",
+            _ if metadata.get("confirm").is_some() => "confirm",
+            _ if metadata.get("result").is_some() => "tool",
             _ => return,
         };
         // A piece of a sentence that has begun has no more than its place.

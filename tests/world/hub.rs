@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use hearth::app::{self, Hub, Setup};
-use hearth::common::config::{Config, ProviderName};
-use hearth::store::Store;
+use hearth::auth::token;
+use hearth::common::config::{Auth, Config, ProviderName};
+use hearth::common::ids;
+use hearth::common::who::Role;
+use hearth::store::{Store, Token, User};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
@@ -40,9 +43,18 @@ pub async fn start_with(provider: &FakeProvider, change: impl FnOnce(&mut Config
     config.providers.fallback = Vec::new();
     // A scripted fault is to be seen as it is; what asking again makes of it is tested for itself.
     config.providers.retries = 0;
+    // Providers are asked plain questions; who wants tools says so.
+    config.model_profile.tools = Some(false);
     config.providers.local.base_url = provider.base_url();
     change(&mut config);
     open(config, folder).await
+}
+
+/// A hub that asks everybody for a token, and the token of ann, who owns it.
+pub async fn start_guarded(provider: &FakeProvider) -> (Running, String) {
+    let hub = start_with(provider, |config| config.gateway.auth = Auth::Required).await;
+    let token = hub.let_in("ann", Role::Owner).await;
+    (hub, token)
 }
 
 async fn open(config: Config, folder: TempDir) -> Running {
@@ -66,6 +78,49 @@ async fn open(config: Config, folder: TempDir) -> Running {
 }
 
 impl Running {
+    /// Adds a user, as another hub on this store would have done, and gives a token of theirs.
+    pub async fn let_in(&self, name: &str, role: Role) -> String {
+        let user = User {
+            name: name.into(),
+            display_name: None,
+            role,
+            password_hash: None,
+            disabled: false,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            rooms: None,
+            created_at_ms: 0,
+            revision: 0,
+        };
+        self.store.put(user, Some(0)).await.expect("a new user");
+        self.token_for(name, None).await
+    }
+
+    /// A further token of a user's.
+    pub async fn token_for(&self, user: &str, expires_at_ms: Option<u64>) -> String {
+        let secret = token::mint();
+        let record = Token {
+            id: ids::fresh('t'),
+            user: user.into(),
+            name: "test".into(),
+            hash: token::to_hex(&token::hash(secret.expose())),
+            created_at_ms: 0,
+            expires_at_ms,
+            last_seen_ms: None,
+            revision: 0,
+        };
+        self.store.put(record, Some(0)).await.expect("a new token");
+        secret.expose().to_owned()
+    }
+
+    /// Takes a token away.
+    pub async fn revoke(&self, token: &str) {
+        let hash = token::to_hex(&token::hash(token));
+        let tokens = self.store.list::<Token>().await.expect("readable");
+        let found = tokens.iter().find(|token| token.hash == hash).expect("a token that is there");
+        assert!(self.store.delete::<Token>(&found.id, None).await.expect("a write"));
+    }
+
     /// Changes the settings, as an edit of the file does.
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
         self.config.send_modify(|config| change(Arc::make_mut(config)));

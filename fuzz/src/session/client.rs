@@ -28,6 +28,8 @@ pub struct Client {
     /// Of a text that comes in fragments.
     fragments: String,
     pub closed: bool,
+    /// What it has subscribed to, as it was told last.
+    topics: BTreeSet<String>,
 }
 
 /// Binary frames of one stream.
@@ -47,7 +49,7 @@ impl Client {
     /// Whether the answer to something else would look like the end of an open request: names are the client's to choose.
     pub fn would_be_confused_by(&self, text: &str) -> bool {
         let Ok(frame) = serde_json::from_str::<Value>(text) else { return false };
-        let is_long = ["chat", "image", "speak"].iter().any(|action| frame["action"] == *action);
+        let is_long = ["chat", "image", "speak", "tool"].iter().any(|action| frame["action"] == *action);
         !is_long && frame["request_id"].as_str().is_some_and(|id| self.open.contains(id))
     }
 
@@ -154,9 +156,13 @@ impl Client {
                     "image" | "audio" if chunk.metadata.contains_key("stream_id") => self.announced(chunk, &id, text),
                     "image" | "audio" => assert!(chunk.data.is_some(), "{text}"),
                     "text" => assert!(chunk.data.as_deref().is_some_and(|data| !data.is_empty()), "{text}"),
-                    "reasoning" | "tool_call" | "notice" if is_v2 => assert!(chunk.data.is_some(), "{text}"),
+                    "reasoning" | "tool_result" | "notice" if is_v2 => assert!(chunk.data.is_some(), "{text}"),
+                    "tool_call" if is_v2 => {
+                        assert!(chunk.data.is_none() && chunk.metadata["tool_call"].is_object(), "{text}");
+                    }
                     "metadata" if is_v2 => {
-                        assert!(chunk.data.is_none() && chunk.metadata["progress"].is_object(), "{text}");
+                        let says = ["progress", "confirm"].iter().any(|key| chunk.metadata.contains_key(*key));
+                        assert!(chunk.data.is_none() && says, "{text}");
                     }
                     _ => panic!("{text}"),
                 }
@@ -165,7 +171,10 @@ impl Client {
             }
             ("complete", Some(chunk), None) => {
                 assert!(chunk.kind == "metadata" && chunk.data.is_none(), "{text}");
-                if chunk.metadata.contains_key("provider") {
+                if let Some(topics) = chunk.metadata.get("topics").and_then(Value::as_array) {
+                    self.topics = topics.iter().filter_map(|topic| topic.as_str().map(ToOwned::to_owned)).collect();
+                }
+                if chunk.metadata.contains_key("provider") || chunk.metadata.contains_key("tool") {
                     self.count(&id, chunk, text);
                     let whole = |stream: &Stream| stream.is_sound || stream.missing == 0;
                     assert!(self.streams.values().all(|stream| stream.request_id != id || whole(stream)), "{text}");
@@ -181,6 +190,12 @@ impl Client {
                 if matches!(error.code, ErrorCode::ProviderError | ErrorCode::Cancelled) {
                     self.end(&id, text);
                 }
+            }
+            ("event", None, None) => {
+                let event = frame.event.as_ref().expect("an event");
+                let topic = event["topic"].as_str().expect("a topic");
+                assert!(self.topics.contains(topic), "nobody asked for it: {text}");
+                assert!(event.contains_key("reread") != event.contains_key("key"), "{text}");
             }
             _ => panic!("this is no message of the protocol: {text}"),
         }
@@ -204,6 +219,8 @@ impl Client {
 
     /// What a client does after a gap.
     fn start_over(&mut self, snapshot: &Value, seq: u64) {
+        let topics = snapshot["topics"].as_array().into_iter().flatten();
+        self.topics = topics.map(|topic| topic.as_str().expect("a name").to_owned()).collect();
         assert_eq!(snapshot["last_seq"].as_u64(), Some(seq));
         self.open.clear();
         self.indices.clear();
@@ -234,6 +251,7 @@ struct Frame {
     seq: Option<u64>,
     chunk: Option<Chunk>,
     error: Option<ErrorBody>,
+    event: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]

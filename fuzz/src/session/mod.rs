@@ -2,18 +2,24 @@
 
 mod client;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth::common::chat::{ImagePiece, Media, Progress, Stage};
+use hearth::common::chat::{ImagePiece, Media, Progress, Stage, ToolCallDelta};
 use hearth::common::error::{ErrorBody, ErrorCode};
-use hearth::common::events::{News, TurnEvent, TurnFailure, TurnSummary};
+use hearth::common::events::{Answerer, ConfirmNews, News, ToolResultNews, TurnEvent, TurnFailure, TurnSummary};
 use hearth::common::limits::RESUME_TTL;
 use hearth::common::speech::AudioPiece;
+use hearth::common::who::{Door, Principal};
 use hearth::gateway::session::close::Close;
 use hearth::gateway::session::state::{Action, Session};
+use hearth::gateway::session::topics::{Heard, Told, Topic};
 use hearth::gateway::session::transmit::Transmit;
+use hearth::mcp::{Fault, Note, Outcome, ToolOutput};
 use hearth::router::TurnKey;
+use serde_json::json;
+use tokio::sync::oneshot;
 
 use client::Client;
 
@@ -21,7 +27,7 @@ use client::Client;
 const WAITING_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// What a client may say. Inputs choose among these, change a byte, or write their own.
-const SAYINGS: [&str; 24] = [
+const SAYINGS: [&str; 33] = [
     r#"{"action":"chat","payload":{"text":"hi"},"request_id":"a"}"#,
     r#"{"action":"chat","payload":{"text":"ho"},"request_id":"a"}"#,
     r#"{"action":"chat","payload":{"text":"hi"},"request_id":"b"}"#,
@@ -46,11 +52,20 @@ const SAYINGS: [&str; 24] = [
     r#"{"action":"chat","payload":{"text":"hi","voice":{"speak":true}},"request_id":"v"}"#,
     r#"{"action":"chat","payload":{"text":"hi","attachments":[{"blob_id":"b-1"},{"mime":"image/gif","data":"R0lGODlh"}]},"request_id":"f"}"#,
     r#"{"action":"cancel","payload":{"target":"f"},"request_id":"x"}"#,
+    r#"{"action":"tool","payload":{"name":"lights.set","arguments":{"on":true}},"request_id":"a"}"#,
+    r#"{"action":"tool","payload":{"name":"lights.set"},"request_id":"t"}"#,
+    r#"{"action":"tool","payload":{"arguments":7},"request_id":"t"}"#,
+    r#"{"action":"cancel","payload":{"target":"t"},"request_id":"x"}"#,
+    r#"{"action":"hello","payload":{"protocol":[2],"features":["resume","events","confirm"]},"request_id":"h"}"#,
+    r#"{"action":"subscribe","payload":{"topics":["settings","tools"],"snapshot":true},"request_id":"s"}"#,
+    r#"{"action":"subscribe","payload":{"topics":["conversations","conversation/c-1","users"]},"request_id":"z"}"#,
+    r#"{"action":"unsubscribe","payload":{"topics":["settings","conversation/c-1"]},"request_id":"u"}"#,
+    r#"{"action":"confirm","payload":{"confirm_id":"q","accept":true},"request_id":"y"}"#,
 ];
 
 /// Every message is of the protocol, numbers have no gap, each request ends once, nothing follows a close frame, nothing
 /// waits without bound, no timer is always due. Binary frames belong to streams that were announced, have no gap, begin and end
-/// once, and stop with a cancel.
+/// once, and stop with a cancel. Events are of topics that were subscribed to, and every question to the user gets an answer.
 pub fn session(input: &[u8]) {
     let mut bytes = input.iter().copied();
     let Some(first) = bytes.next() else { return };
@@ -78,6 +93,13 @@ struct World {
     /// Turns that have been started and not told their last news.
     turns: BTreeSet<TurnKey>,
     cancelled: BTreeSet<TurnKey>,
+    /// Tools that are at work.
+    calls: BTreeSet<TurnKey>,
+    topics: Vec<Topic>,
+    /// What is still to be told of what is there.
+    loading: VecDeque<Topic>,
+    /// Who waits for the user's word.
+    asked: Vec<oneshot::Receiver<bool>>,
     started: usize,
     reported: usize,
 }
@@ -97,9 +119,14 @@ impl World {
             counted: BTreeSet::new(),
             turns: BTreeSet::new(),
             cancelled: BTreeSet::new(),
+            calls: BTreeSet::new(),
+            topics: Vec::new(),
+            loading: VecDeque::new(),
+            asked: Vec::new(),
             started: 0,
             reported: 0,
         };
+        world.session.speaks_for(&Arc::new(Principal::house(Door::Websocket)));
         world.settle();
         world
     }
@@ -144,6 +171,8 @@ impl World {
             13 => self.reads = !self.reads,
             14 => match next() {
                 0 => self.session.handle_shutdown(self.now),
+                way @ 150..200 => self.heard(way),
+                way @ 200.. => self.called(way),
                 way => self.fetched(way % 3 > 0),
             },
             15 => {
@@ -174,6 +203,60 @@ impl World {
         self.settle();
     }
 
+    /// A tool tells of a step, or comes to its end.
+    fn called(&mut self, way: u8) {
+        let Some(key) = self.calls.first().copied().filter(|_| self.session.wants_news()) else { return };
+        if way.is_multiple_of(3) {
+            let note =
+                Note { progress: f64::from(way), total: None, message: Some("é".repeat(usize::from(way) * 100)) };
+            return self.session.handle_step(self.now, key, &note);
+        }
+        self.calls.remove(&key);
+        let outcome = match way % 3 {
+            1 => Ok(Outcome::Done(ToolOutput::text("é".repeat([1, 300_000][usize::from(way) % 2])))),
+            _ => Err(Fault::new(ErrorCode::ProviderError, "no")),
+        };
+        self.session.handle_called(self.now, key, outcome);
+    }
+
+    /// Something was there, changed or was missed.
+    fn heard(&mut self, way: u8) {
+        if !self.session.wants_events() {
+            return;
+        }
+        let topic = self.topics[usize::from(way) % self.topics.len()].clone();
+        let told = |topic: &Topic| {
+            let family = topic.families()[0];
+            let record =
+                (!way.is_multiple_of(5)).then(|| json!({ "value": "é".repeat([1, 20_000][usize::from(way) % 2]) }));
+            Arc::new(Told { family, key: "c-1".into(), revision: 1, deleted: record.is_none(), record })
+        };
+        let heard = match self.loading.pop_front() {
+            Some(topic) if !way.is_multiple_of(4) => {
+                let told = told(&topic);
+                self.loading.push_front(topic.clone());
+                Heard::There { topic, told }
+            }
+            Some(topic) => Heard::AllThere { topic, is_whole: !way.is_multiple_of(8) },
+            None if way.is_multiple_of(7) => Heard::Missed(topic),
+            None => Heard::Changed(told(&topic)),
+        };
+        self.session.handle_heard(&heard);
+    }
+
+    fn question(&mut self) -> News {
+        let (answer, answered) = Answerer::new();
+        self.asked.push(answered);
+        News::Confirm(Box::new(ConfirmNews {
+            confirm_id: "q".into(),
+            tool: "lights.set".into(),
+            title: None,
+            arguments: json!({}),
+            expires_in_s: 60,
+            answer,
+        }))
+    }
+
     fn news(&mut self, which: u8, what: u8, size: u8) {
         if !self.session.wants_news() {
             assert!(self.attached, "without a socket there is nobody to wait for");
@@ -187,7 +270,7 @@ impl World {
             return self.session.handle_news(self.now, TurnKey::MAX - 1, event);
         };
         let text = "é".repeat([1, 1, 50, 20_000][usize::from(size % 4)]).into();
-        let news = match what % 16 {
+        let news = match what % 20 {
             0..=2 => News::Text(text),
             3 => News::Reasoning(text),
             4 => News::ToolCall(Box::default()),
@@ -196,6 +279,9 @@ impl World {
             7 => failed(),
             8..=10 => picture(size),
             11..=13 => sound(size),
+            16 => News::ToolCall(Box::new(tool_call(size))),
+            17 => News::ToolResult(Box::new(tool_result(text))),
+            18 => self.question(),
             14 => News::Progress(Progress { stage: Stage::Prompt, done: 1, total: 2 }),
             _ => News::Message(u32::from(size)),
         };
@@ -249,7 +335,23 @@ impl World {
                     self.counted.insert(key);
                     self.started += 1;
                 }
-                Action::Cancel { key } => drop(self.cancelled.insert(key)),
+                Action::Call { key, .. } => {
+                    self.calls.insert(key);
+                    self.started += usize::from(self.counted.insert(key));
+                }
+                Action::Cancel { key } => {
+                    self.calls.remove(&key);
+                    self.cancelled.insert(key);
+                }
+                Action::Watch { topics, load } => {
+                    self.loading.extend(load);
+                    self.loading.retain(|topic| topics.contains(topic));
+                    self.topics = topics;
+                }
+                Action::Authenticate { request_id, .. } => {
+                    let refused = ErrorBody::new(ErrorCode::Unauthenticated, "no");
+                    self.session.handle_authenticated(request_id.as_deref(), None, Err(refused));
+                }
                 Action::Resume { request_id, .. } => self.session.handle_not_resumed(request_id.as_deref()),
                 Action::Register { .. } | Action::Unregister => {}
             }
@@ -299,6 +401,12 @@ impl World {
         while !self.fetching.is_empty() {
             self.fetched(false);
         }
+        for key in std::mem::take(&mut self.calls) {
+            if !self.is_over {
+                self.session.handle_called(self.now, key, Ok(Outcome::Done(ToolOutput::text("done"))));
+                self.settle();
+            }
+        }
         for key in std::mem::take(&mut self.turns) {
             if !self.is_over {
                 self.session.handle_news(self.now, key, TurnEvent { received_at: self.now, news: done() });
@@ -311,6 +419,9 @@ impl World {
         }
         self.settle();
         assert_eq!(self.reported, self.started, "one report for each request");
+        for mut asked in self.asked.drain(..) {
+            assert_ne!(asked.try_recv(), Err(oneshot::error::TryRecvError::Empty), "somebody waits for ever");
+        }
         let before = self.now;
         self.wait(RESUME_TTL * 2);
         assert!(self.now > before && self.session.poll_timeout().is_none(), "over, and still waiting");
@@ -330,6 +441,15 @@ fn done() -> News {
         first_token_ms: None,
         total_ms: 1,
     }))
+}
+
+fn tool_call(size: u8) -> ToolCallDelta {
+    let id = (size & 8 > 0).then(|| "x".to_owned());
+    ToolCallDelta { index: u32::from(size % 4), name: id.clone(), id, arguments: "é".repeat(usize::from(size) * 20) }
+}
+
+fn tool_result(text: Box<str>) -> ToolResultNews {
+    ToolResultNews { call_id: "x".into(), name: "x".into(), text, is_error: false, ms: 1, structured: None }
 }
 
 fn failed() -> News {

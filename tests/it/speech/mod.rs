@@ -18,6 +18,8 @@ use hearth::common::error::ProviderError;
 use hearth::common::events::{News, TurnEvent, TurnSummary};
 use hearth::common::secret::Secret;
 use hearth::common::speech::{AudioFormat, AudioPiece, SpeechRequest};
+use hearth::common::who::{Door, Principal};
+use hearth::mcp::Service;
 use hearth::net::https::Https;
 use hearth::router::{Ask, Input, Job, Mode, Roster, Router, SpeakAsk, TurnHandle, TurnKey, VoiceWish};
 use hearth::store::Store;
@@ -44,14 +46,14 @@ impl House {
         let providers: BTreeMap<_, _> = provider.map(|provider| (ProviderName::Local, provider)).into_iter().collect();
         let roster = Roster { providers, voices: voices.into_iter().collect(), ..Roster::default() };
         let (roster, seen) = watch::channel(Arc::new(roster));
-        let router = Router::new(settings, seen, store.clone());
+        let router = Router::new(settings, seen, store.clone(), Service::empty());
         House { router, store, config, _roster: roster, _folder: folder }
     }
 
     /// Starts a job whose news wait in a queue of this length.
     fn start(&self, job: Job, queue_len: usize) -> Listening {
         let (out, news) = mpsc::channel(queue_len);
-        Listening { handle: Some(self.router.start(job, 7, out)), news }
+        Listening { handle: Some(self.router.start(job, Arc::new(Principal::house(Door::Websocket)), 7, out)), news }
     }
 }
 
@@ -87,6 +89,7 @@ fn chat(wish: VoiceWish) -> Job {
         provider: None,
         model: None,
         mode: Mode::Auto,
+        confirms: false,
         speak: Some(wish),
     })
 }

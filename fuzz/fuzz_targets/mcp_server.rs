@@ -1,0 +1,4 @@
+//! The face of MCP against any client. Checks are in the library of this crate, where tests run them too.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| hearth_fuzz::mcp_server(input));
