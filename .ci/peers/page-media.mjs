@@ -32,8 +32,9 @@ function png(width, height, noisy = false) {
 }
 
 /** The hub's side of one WebSocket. `scripts` by the text of the question; each gets a Turn. */
-class Hub {
+export class Hub {
   asked = [];
+  said = []; // whatever is not asked in pieces
   turns = [];
   #seq = 0;
   #streams = 0;
@@ -61,12 +62,16 @@ class Hub {
       const error = { code: 'cancelled', message: 'stopped', retryable: false };
       return this.tell(payload.target, 'error', undefined, error);
     }
-    if (action !== 'chat') return this.tell(request_id, 'complete', { type: 'metadata', data: null, index: 0, metadata: {} });
+    if (!['chat', 'image'].includes(action)) this.said.push({ action, payload });
+    if (action === 'confirm' && payload.confirm_id === 'q-late') {
+      return this.tell(request_id, 'error', undefined, { code: 'not_found', message: 'nothing waits', retryable: false });
+    }
+    if (!['chat', 'image'].includes(action)) return this.tell(request_id, 'complete', { type: 'metadata', data: null, index: 0, metadata: {} });
     this.asked.push(payload);
     this.tell(request_id, 'processing', { type: 'metadata', data: null, metadata: {} });
     const turn = new Turn(this, request_id);
     this.turns.push(turn);
-    this.#scripts[payload.text]?.(turn);
+    this.#scripts[payload.text ?? payload.prompt]?.(turn);
   }
 
   tell(request_id, status, chunk, error) {
@@ -82,6 +87,10 @@ class Hub {
 
   stream() {
     return ++this.#streams;
+  }
+
+  event(event) {
+    this.#socket.send(JSON.stringify({ request_id: null, status: 'event', seq: ++this.#seq, event }));
   }
 }
 

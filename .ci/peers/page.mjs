@@ -12,7 +12,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
+import { door } from './page-door.mjs';
 import { pictures } from './page-media.mjs';
+import { toolCalls } from './page-tools.mjs';
 
 const RUN_MS = 300_000;
 const WAIT_MS = 15_000;
@@ -126,11 +128,12 @@ const cut = () => wire.sockets.forEach((socket) => socket.destroy());
 
 // ---- the hub
 
-async function startHub(active) {
-  const config = path.join(folder, `${active}.yaml`);
+async function startHub(active, auth = 'auto') {
+  const config = path.join(folder, `${active}-${auth}.yaml`);
   fs.writeFileSync(config, `gateway:
   host: 127.0.0.1
   port: ${wire.to}
+  auth: ${auth}
 providers:
   active: ${active}
   fallback: []
@@ -544,7 +547,20 @@ async function withTheScriptedProvider() {
     await page.getByText('(local, ').waitFor();
     await context.close();
   });
-  await pictures({ check, same, holds, newPage, ask, begin, idle, lastAnswer, noSidewaysScroll, shot });
+  const tools = { check, same, holds, newPage, ask, begin, idle, lastAnswer, noSidewaysScroll, shot };
+  await pictures(tools);
+  await toolCalls(tools);
+  await stopHub();
+}
+
+async function withADoor() {
+  await startHub('assistant', 'required');
+  const newContext = async (options) => {
+    const context = await browser.newContext(options);
+    context.setDefaultTimeout(WAIT_MS);
+    return context;
+  };
+  await door({ check, same, holds, newContext, pageHost, connected, ask, shot, hubLog, noSidewaysScroll });
   await stopHub();
 }
 
@@ -571,6 +587,7 @@ try {
   browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS, timeout: 30_000 });
   await withTheAssistant();
   await withTheScriptedProvider();
+  await withADoor();
 } catch (error) {
   failed += 1;
   console.log(`FAIL  ${error.message}`);
