@@ -143,18 +143,26 @@ fn place(name: &str) -> String {
 }
 
 fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
-    let servers = all(hub, "/api/v1/mcp-servers", "servers")?;
+    let mut servers = all(hub, "/api/v1/mcp-servers", "servers")?;
+    let doing = hub.ask(Method::POST, "/api/v1/tools/mcp_servers.status", Some(&json!({})))?;
+    let doing = doing["structured"]["servers"].as_array().map_or(&[][..], Vec::as_slice);
+    for server in &mut servers {
+        let Some(of) = doing.iter().find(|of| of["slug"] == server["slug"]) else { continue };
+        for field in ["state", "tools", "waiting_new", "waiting_changed", "pid"] {
+            server[field] = of[field].clone();
+        }
+    }
     if json {
         println!("{}", Value::from(servers));
     } else if servers.is_empty() {
         println!("There is no server behind the hub. `hearth mcp servers add NAME -- COMMAND` puts one there.");
     } else {
-        println!("{}", table(["server", "on", "state", "tools", "is"], servers.iter().map(row)));
+        println!("{}", table(["server", "on", "state", "tools", "to approve", "is"], servers.iter().map(row)));
     }
     Ok(())
 }
 
-fn row(one: &Value) -> [String; 5] {
+fn row(one: &Value) -> [String; 6] {
     let text = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -167,7 +175,10 @@ fn row(one: &Value) -> [String; 5] {
         Some(url) => url.to_owned(),
         None => words.collect::<Vec<_>>().join(" "),
     };
-    [text(&one["slug"]), on.into(), text(&one["state"]), text(&one["tools"]), is]
+    let waiting =
+        ["waiting_new", "waiting_changed"].map(|field| one[field].as_u64().unwrap_or(0)).into_iter().sum::<u64>();
+    let waiting = if waiting == 0 { String::new() } else { waiting.to_string() };
+    [text(&one["slug"]), on.into(), text(&one["state"]), text(&one["tools"]), waiting, is]
 }
 
 /// Changes one field over what is there, and over nothing else.
@@ -253,7 +264,7 @@ mod tests {
     #[test]
     fn a_server_is_a_row() {
         let one = json!({ "slug": "files", "enabled": false, "state": "idle", "tools": 7, "server": { "command": ["npx", "-y"] } });
-        assert_eq!(row(&one), ["files", "off", "idle", "7", "npx -y"].map(String::from));
-        assert_eq!(row(&json!({ "slug": "x" })), ["x", "on", "", "", ""].map(String::from));
+        assert_eq!(row(&one), ["files", "off", "idle", "7", "", "npx -y"].map(String::from));
+        assert_eq!(row(&json!({ "slug": "x" })), ["x", "on", "", "", "", ""].map(String::from));
     }
 }

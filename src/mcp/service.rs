@@ -124,7 +124,7 @@ impl Service {
     }
 
     async fn call_through(&self, mut call: Call, open: &mut Open<'_>) -> Result<Outcome, Fault> {
-        let Some((tool, source)) = self.find(&call.tool) else { return Err(unknown(&call.tool)) };
+        let Some((tool, source)) = self.find(&call.tool) else { return Err(self.unknown(&call.tool)) };
         open.found(&tool);
         if let Err(denied) = auth::may_call(&call.who, &tool.name, tool.access) {
             return Err(Fault::new(ErrorCode::Forbidden, denied.to_string()));
@@ -197,6 +197,16 @@ impl Service {
         self.shared.sources.iter().find_map(|source| Some((source.tool(name)?, source)))
     }
 
+    /// MCP: an unknown tool is `Invalid params`.
+    fn unknown(&self, name: &str) -> Fault {
+        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let why = self.shared.sources.iter().find_map(|source| source.why_not(name));
+        let why = why.unwrap_or_else(|| {
+            format!("there is no tool called \"{shown}\"; tools/list or search_tools shows what there is")
+        });
+        Fault::new(ErrorCode::NotFound, why)
+    }
+
     fn owner(&self, method: Method, params: &Value) -> Option<&Arc<dyn Source>> {
         let text = |path: &str| params.pointer(path).and_then(Value::as_str);
         self.shared.sources.iter().find(|source| match method {
@@ -242,15 +252,6 @@ fn beyond(output: &ToolOutput, max: usize) -> Option<usize> {
     let mut sum = 0;
     output.content.iter().chain(&output.structured).chain(output.extra.values()).for_each(|v| add(v, &mut sum, max));
     (sum > max).then_some(sum)
-}
-
-/// MCP: an unknown tool is `Invalid params`.
-fn unknown(name: &str) -> Fault {
-    let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-    Fault::new(
-        ErrorCode::NotFound,
-        format!("there is no tool called \"{shown}\"; tools/list or search_tools shows what there is"),
-    )
 }
 
 fn nowhere(method: Method, params: &Value) -> Fault {

@@ -48,6 +48,11 @@ pub trait Source: Send + Sync {
         Some(tools[at].clone())
     }
 
+    /// Why a tool of this name is not among them, where this source knows it nevertheless.
+    fn why_not(&self, _name: &str) -> Option<String> {
+        None
+    }
+
     /// Calls one of them, whose arguments have been checked against its schema. The caller has been let through.
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>>;
 

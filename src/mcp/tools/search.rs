@@ -60,7 +60,7 @@ struct Hit {
     title: Option<String>,
     description: String,
     /// How well it fits; comparable within one answer.
-    score: f32,
+    score: f64,
     /// It may change or delete something that does not come back.
     destructive: bool,
 }
@@ -208,7 +208,7 @@ impl Hit {
             name: tool.name.clone(),
             title: tool.title.clone(),
             description: format!("{}{more}", &tool.description[..end]),
-            score: (score * 100.0).round() / 100.0,
+            score: (f64::from(score) * 100.0).round() / 100.0,
             destructive: tool.annotations.is_destructive(),
         }
     }

