@@ -1,8 +1,9 @@
 //! `cargo bench --bench aggregate`: the hub's release binary with 10, 50 and 200 small MCP servers behind it, beside other
 //! aggregators that are installed, in one run on loopback. Prints figures; fails on a miss only with `--gate`.
 //!
-//! `--quick` leaves the 50 out and measures for a shorter time; `--only NAME` measures one aggregator. Others are found by
-//! `HEARTH_BENCH_NODE`, `HEARTH_BENCH_MCP_HUB` (its cli.js) and `HEARTH_BENCH_PYTHON` (with mcp-proxy and fastmcp).
+//! `--quick` leaves the 50 out and measures for a shorter time; `--servers N` takes that many alone; `--only NAME` measures one
+//! aggregator. Others are found by `HEARTH_BENCH_NODE` and `HEARTH_BENCH_MCP_HUB` (its cli.js), `HEARTH_BENCH_FASTMCP` and
+//! `HEARTH_BENCH_MCP_PROXY` (a Python that has it, each).
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod client;
@@ -55,13 +56,22 @@ fn main() -> ExitCode {
         tiny: target.join("examples/tiny_mcp_server"),
         node: env("HEARTH_BENCH_NODE").or_else(|| Some("node".into())),
         mcp_hub: env("HEARTH_BENCH_MCP_HUB"),
-        python: env("HEARTH_BENCH_PYTHON"),
+        fastmcp: env("HEARTH_BENCH_FASTMCP"),
+        mcp_proxy: env("HEARTH_BENCH_MCP_PROXY"),
     };
     if !tools.tiny.exists() {
         eprintln!("build the small server first: cargo build --release --example tiny_mcp_server");
         return ExitCode::FAILURE;
     }
-    let sizes: &[usize] = if has("--quick") { &[10, 200] } else { &[10, 50, 200] };
+    let wanted = args.iter().position(|arg| arg == "--servers").and_then(|at| args.get(at + 1)?.parse().ok());
+    let wanted: Option<[usize; 1]> = wanted.map(|servers| [servers]);
+    let sizes: &[usize] = if let Some(one) = &wanted {
+        one
+    } else if has("--quick") {
+        &[10, 200]
+    } else {
+        &[10, 50, 200]
+    };
     let time = Duration::from_secs(if has("--quick") { 2 } else { 5 });
     let mut missed = false;
     println!(

@@ -55,7 +55,9 @@ pub struct Tools {
     pub tiny: PathBuf,
     pub node: Option<PathBuf>,
     pub mcp_hub: Option<PathBuf>,
-    pub python: Option<PathBuf>,
+    /// Of FastMCP, and of mcp-proxy: they want different editions of the same library.
+    pub fastmcp: Option<PathBuf>,
+    pub mcp_proxy: Option<PathBuf>,
 }
 
 /// One that runs, with its own process group.
@@ -170,7 +172,7 @@ fn others(kind: Kind, tools: &Tools, config: &Path, address: SocketAddr) -> Opti
             command.arg(tools.mcp_hub.as_ref()?).args(["--port", &port, "--config"]).arg(config);
         }
         Kind::McpProxy => {
-            command = Command::new(tools.python.as_ref()?);
+            command = Command::new(tools.mcp_proxy.as_ref()?);
             command
                 .args(["-m", "mcp_proxy", "--host", "127.0.0.1", "--port", &port, "--named-server-config"])
                 .arg(config);
@@ -178,7 +180,7 @@ fn others(kind: Kind, tools: &Tools, config: &Path, address: SocketAddr) -> Opti
         _ => {
             let program = "import json,sys\nfrom fastmcp.server import create_proxy\n\
                            create_proxy(json.load(open(sys.argv[1]))).run(transport='http',host='127.0.0.1',port=int(sys.argv[2]),show_banner=False,log_level='ERROR')\n";
-            command = Command::new(tools.python.as_ref()?);
+            command = Command::new(tools.fastmcp.as_ref()?);
             command.args(["-c", program]).arg(config).arg(&port);
         }
     }
