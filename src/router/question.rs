@@ -188,7 +188,8 @@ fn tools(shared: &Shared, config: &Config, question: &Question, who: &Principal)
     }
     let (asked, visible) = match &ask.input {
         Input::Said { text, .. } => (text.clone(), true),
-        Input::Brought(brought) if calls_its_own(brought) => return None,
+        // A program that brought its conversation expects a model, unless its profile says that there is more.
+        Input::Brought(brought) if profile.tools != Some(true) || calls_its_own(brought) => return None,
         Input::Brought(brought) => {
             let asked = brought.messages.iter().rev().find(|message| message.role == Role::User);
             (asked.map(Message::text).unwrap_or_default(), false)

@@ -77,7 +77,7 @@ pub struct ModelProfile {
     /// Likewise in a calendar month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_month_usd: Option<f64>,
-    /// Whether the model may call the hub's tools; absent: where it can.
+    /// Whether the model may call the hub's tools; absent: where it can, but not for programs that come through `/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<bool>,
     /// What history, question and answer may take together, tokens.

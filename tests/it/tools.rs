@@ -457,8 +457,13 @@ async fn whoever_brings_tools_gets_theirs_and_whoever_switches_them_off_none() {
     assert_eq!((tools.as_array().map(Vec::len), &tools[0]["function"]["name"]), (Some(1), &json!("mine")));
     assert_eq!(world.requests().len(), 1, "no loop");
 
+    assert!(hub.start(of(brought(Vec::new())), Principal::house(Door::Openai)).heard().await.is_done());
+    assert_eq!(world.request(1).await.body.get("tools"), None, "a program expects a model and no more");
+    let on = ModelProfile { tools: Some(true), ..ModelProfile::new("handy") };
+    hub.store.put(on, None).await.expect("room");
     world.once(calls(&[("lamp", "{}")]));
-    let heard = hub.start(of(brought(Vec::new())), Principal::house(Door::Openai)).heard().await;
+    let handy = Ask { profile: Some("handy".into()), ..of(brought(Vec::new())) };
+    let heard = hub.start(handy, Principal::house(Door::Openai)).heard().await;
     assert_eq!(heard.text(), "Hello.");
     assert!(!heard.0.iter().any(|news| matches!(news, News::ToolCall(_) | News::ToolResult(_))), "{heard:?}");
     assert_eq!(hub.house.calls().len(), 1);
@@ -467,7 +472,7 @@ async fn whoever_brings_tools_gets_theirs_and_whoever_switches_them_off_none() {
     hub.store.put(off, None).await.expect("room");
     let quiet = Ask { profile: Some("quiet".into()), ..ask("Hi") };
     assert!(hub.start(quiet, Principal::house(Door::Websocket)).heard().await.is_done());
-    assert_eq!(world.request(3).await.body.get("tools"), None);
+    assert_eq!(world.request(4).await.body.get("tools"), None);
 }
 
 /// Says that one tool is likely.

@@ -225,9 +225,9 @@ impl Link {
 
 impl State {
     fn only_peer(&self) -> Option<Arc<dyn Peer>> {
-        let mut peers = self.slots.values().map(|slot| slot.peer.as_ref());
+        let mut peers = self.slots.values().filter_map(|slot| slot.peer.as_ref());
         let only = peers.next()?;
-        peers.next().is_none().then(|| only.cloned())?
+        peers.next().is_none().then(|| only.clone())
     }
 }
 
