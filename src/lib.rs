@@ -5,8 +5,10 @@ pub mod common;
 
 pub mod net;
 pub mod store;
+pub mod zigbee;
 
 pub mod auth;
+pub mod home;
 
 pub mod adapters;
 pub mod mcp;

@@ -2,6 +2,7 @@
 //! I/O beyond reading its own config file and writing logs.
 
 pub mod assembly;
+pub mod capability;
 pub mod chat;
 pub mod config;
 pub mod error;
