@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::feed::Kind;
-use super::records::{Record, Table};
+use super::records::{Record, Table, keyed_by};
 use super::servers::TOOL_NAME_BYTES_MAX;
 use super::tables::{MCP_CATALOG, encode};
 use super::{ReadError, Snapshot, WriteError};
@@ -153,17 +153,7 @@ impl Record for Catalog {
     const WHAT: &'static str = "catalog";
     const MAX: u64 = CATALOGS_MAX;
 
-    fn key(&self) -> &str {
-        &self.slug
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(slug);
 
     fn check(&self) -> Result<(), WriteError> {
         if !is_server_name(&self.slug) {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::feed::Kind;
-use super::records::{Record, Table};
+use super::records::{Record, Table, keyed_by};
 use super::tables::PROFILES;
 use super::{Store, WriteError};
 use crate::common::chat::Effort;
@@ -189,17 +189,7 @@ impl Record for ModelProfile {
     const WHAT: &'static str = "model profile";
     const MAX: u64 = PROFILES_MAX;
 
-    fn key(&self) -> &str {
-        &self.name
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(name);
 
     fn check(&self) -> Result<(), WriteError> {
         self.is_sound()

@@ -38,6 +38,24 @@ pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     }
 }
 
+/// Of an `impl Record`: the field that is the key, and that the revision stands in the field of that name.
+macro_rules! keyed_by {
+    ($key:ident) => {
+        fn key(&self) -> &str {
+            &self.$key
+        }
+
+        fn revision(&self) -> u64 {
+            self.revision
+        }
+
+        fn set_revision(&mut self, revision: u64) {
+            self.revision = revision;
+        }
+    };
+}
+pub(super) use keyed_by;
+
 impl Store {
     /// Writes a record and returns it with its new revision. With `if_revision` only if that is the stored one's (0: if
     /// there is none); otherwise [`WriteError::Conflict`] says which is.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WriteError;
 use super::feed::Kind;
-use super::records::{Record, Table, check_text};
+use super::records::{Record, Table, check_text, keyed_by};
 use super::tables::{MCP_SERVERS, TOOL_OVERLAYS};
 use super::users::LABEL_BYTES_MAX;
 use crate::common::config::{McpServer, SERVER_NAME_BYTES_MAX, is_server_name};
@@ -86,17 +86,7 @@ impl Record for ServerRecord {
     const WHAT: &'static str = "MCP server";
     const MAX: u64 = SERVERS_MAX;
 
-    fn key(&self) -> &str {
-        &self.slug
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(slug);
 
     fn check(&self) -> Result<(), WriteError> {
         if !is_server_name(&self.slug) {
@@ -123,17 +113,7 @@ impl Record for ToolOverlay {
     const WHAT: &'static str = "tool overlay";
     const MAX: u64 = OVERLAYS_MAX;
 
-    fn key(&self) -> &str {
-        &self.tool
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(tool);
 
     fn check(&self) -> Result<(), WriteError> {
         if self.name.as_deref().is_some_and(|name| !is_tool_name(name)) {

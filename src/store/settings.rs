@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::WriteError;
 use super::feed::Kind;
-use super::records::{NAME_BYTES_MAX, Record, Table};
+use super::records::{NAME_BYTES_MAX, Record, Table, keyed_by};
 use super::tables::{SETTINGS, encode};
 
 /// Settings kept.
@@ -32,17 +32,7 @@ impl Record for Setting {
     const WHAT: &'static str = "setting";
     const MAX: u64 = SETTINGS_MAX;
 
-    fn key(&self) -> &str {
-        &self.key
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(key);
 
     fn check(&self) -> Result<(), WriteError> {
         let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::WriteError;
 use super::feed::Kind;
 use super::profiles::{PROFILE_NAME_BYTES_MAX, SYSTEM_PROMPT_BYTES_MAX, VOICE_BYTES_MAX};
-use super::records::{NAME_BYTES_MAX, Record, Table, check_text, is_name};
+use super::records::{NAME_BYTES_MAX, Record, Table, check_text, is_name, keyed_by};
 use super::tables::{TOKENS, USER_PROFILES, USERS};
 use crate::common::time::UnixMillis;
 use crate::common::who::Role;
@@ -110,17 +110,7 @@ impl Record for User {
     const WHAT: &'static str = "user";
     const MAX: u64 = USERS_MAX;
 
-    fn key(&self) -> &str {
-        &self.name
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(name);
 
     fn check(&self) -> Result<(), WriteError> {
         if !is_name(&self.name) {
@@ -139,17 +129,7 @@ impl Record for Token {
     const WHAT: &'static str = "token";
     const MAX: u64 = TOKENS_MAX;
 
-    fn key(&self) -> &str {
-        &self.id
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(id);
 
     fn check(&self) -> Result<(), WriteError> {
         check_text("name", Some(&self.name), LABEL_BYTES_MAX)
@@ -162,17 +142,7 @@ impl Record for UserProfile {
     const WHAT: &'static str = "user profile";
     const MAX: u64 = USERS_MAX;
 
-    fn key(&self) -> &str {
-        &self.user
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    fn set_revision(&mut self, revision: u64) {
-        self.revision = revision;
-    }
+    keyed_by!(user);
 
     fn check(&self) -> Result<(), WriteError> {
         if !is_name(&self.user) {
