@@ -267,6 +267,8 @@ pub struct Zigbee {
     pub port: String,
     /// `auto` or 11 to 26.
     pub channel: String,
+    /// The folder with firmware images for devices. None: none are offered.
+    pub ota_folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +286,12 @@ pub enum ZigbeeBackend {
 pub struct Mqtt {
     pub url: String,
     pub base_topic: String,
+    /// None: the broker takes everybody.
+    pub username: Option<String>,
+    /// The environment variable, or the systemd credential in lower case, that holds the password.
+    pub password_env: Option<String>,
+    /// Quality of service of what is sent and subscribed to, 0 to 2.
+    pub qos: u8,
 }
 
 /// Tools: the hub's own face to MCP clients, and the servers behind it.
@@ -482,13 +490,19 @@ impl Default for Wyoming {
 
 impl Default for Zigbee {
     fn default() -> Zigbee {
-        Zigbee { backend: ZigbeeBackend::Auto, port: "auto".into(), channel: "auto".into() }
+        Zigbee { backend: ZigbeeBackend::Auto, port: "auto".into(), channel: "auto".into(), ota_folder: None }
     }
 }
 
 impl Default for Mqtt {
     fn default() -> Mqtt {
-        Mqtt { url: "mqtt://127.0.0.1:1883".into(), base_topic: "zigbee2mqtt".into() }
+        Mqtt {
+            url: "mqtt://127.0.0.1:1883".into(),
+            base_topic: "zigbee2mqtt".into(),
+            username: None,
+            password_env: None,
+            qos: 0,
+        }
     }
 }
 

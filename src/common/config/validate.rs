@@ -192,6 +192,19 @@ fn devices(config: &Config, faults: &mut Faults) {
     if topic.is_empty() || topic.contains(['+', '#', '\0']) || topic.starts_with('/') || topic.ends_with('/') {
         faults.add("mqtt.base_topic", "this is no topic that can be written to", "for example zigbee2mqtt");
     }
+    if config.mqtt.password_env.as_ref().is_some_and(|env| !is_env_name(env)) {
+        faults.add(
+            "mqtt.password_env",
+            "this is no name of an environment variable",
+            "it names the variable that holds the password, such as MQTT_PASSWORD; the password itself does not belong here",
+        );
+    }
+    if config.mqtt.qos > 2 {
+        faults.add("mqtt.qos", "there is no such quality of service", "0, 1 or 2");
+    }
+    if config.zigbee.ota_folder.as_ref().is_some_and(|folder| folder.is_file()) {
+        faults.add("zigbee.ota_folder", "this is a file", "a folder with firmware images, or null for none");
+    }
 }
 
 fn mcp_server(name: &str, server: &McpServer, faults: &mut Faults) {

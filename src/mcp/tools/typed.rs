@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Tool;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Principal, Role};
-use crate::mcp::call::{Call, Fault, Outcome, ToolOutput};
+use crate::mcp::call::{Call, Fault, Note, Outcome, ToolOutput};
 use crate::mcp::definition::{Annotations, Definition};
 use crate::store::{ReadError, WriteError};
 
@@ -45,19 +45,44 @@ where
     F: Fn(Arc<S>, I, Arc<Principal>) -> R + Copy + Send + Sync + 'static,
     R: Future<Output = Result<O, Fault>> + Send + 'static,
 {
+    tool_in_steps(state, about, move |state, input, who, _| run(state, input, who))
+}
+
+/// The same for what takes its time: `run` also gets whom to tell of its steps.
+pub fn tool_in_steps<S, I, O, F, R>(state: &Arc<S>, about: About, run: F) -> Arc<dyn Tool>
+where
+    S: Send + Sync + 'static,
+    I: DeserializeOwned + JsonSchema + Send + 'static,
+    O: Serialize + JsonSchema + 'static,
+    F: Fn(Arc<S>, I, Arc<Principal>, Steps) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Result<O, Fault>> + Send + 'static,
+{
     let About { name, title, description, annotations, access } = about;
     let definition = Arc::new(Definition::native::<I, O>(name, title, description, annotations, access));
     let answer = move |state: Arc<S>, call: Call| -> BoxFuture<'static, Result<Outcome, Fault>> {
         Box::pin(async move {
             let input = serde_json::from_value(Value::Object(call.arguments));
             let input = input.map_err(|error| Fault::new(ErrorCode::BadRequest, format!("arguments: {error}")))?;
-            let output = run(state, input, call.who).await?;
+            let output = run(state, input, call.who, Steps(call.reach.progress)).await?;
             let output = serde_json::to_value(&output)
                 .map_err(|error| Fault::new(ErrorCode::Internal, format!("the result cannot be written: {error}")))?;
             Ok(Outcome::Done(ToolOutput::structured(output)))
         })
     };
     Arc::new(Typed { definition, state: state.clone(), run: answer })
+}
+
+/// Tells whoever called how far it is; nobody, where nobody wants to know.
+#[derive(Clone)]
+pub struct Steps(Option<Arc<dyn Fn(Note) + Send + Sync>>);
+
+impl Steps {
+    /// `done` rises from call to call.
+    pub fn tell(&self, done: f64, total: Option<f64>, message: impl Into<String>) {
+        if let Some(tell) = &self.0 {
+            tell(Note { progress: done, total, message: Some(message.into()) });
+        }
+    }
 }
 
 impl<S, F> Tool for Typed<S, F>
