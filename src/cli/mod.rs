@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod exec_server;
 mod hub;
+mod line;
 mod listing;
 mod login;
 mod mcp;
@@ -32,6 +33,9 @@ const FAILED: u8 = 1;
 
 /// What was asked for makes no sense (`EX_USAGE` is 64, and people's shells expect 2).
 const USAGE: u8 = 2;
+
+/// Ctrl-C has stopped it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// The hub of a home: one WebSocket to an AI and to the house.
 #[derive(Parser)]

@@ -10,13 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::app;
-use crate::cli::FAILED;
 use crate::cli::hub::{Hub, HubArgs, escaped};
 use crate::cli::listing::{brief, harmless, table};
 use crate::cli::users::all;
-
-/// The exit code of a program that Ctrl-C has stopped: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
+use crate::cli::{FAILED, INTERRUPTED};
 
 /// Characters of a description in a list.
 const BRIEF_CHARS: usize = 70;
