@@ -1,5 +1,7 @@
 //! A Zigbee host stack: from the bytes of a stick to properties with names. Has never heard of homes, models or HTTP. All of it
 //! is sans-IO but `driver`: bytes, time and chance come in as arguments.
 
+pub mod bytes;
 pub mod ncp;
 pub mod types;
+pub mod zdo;
