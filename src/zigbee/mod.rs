@@ -2,6 +2,8 @@
 //! is sans-IO but `driver`: bytes, time and chance come in as arguments.
 
 pub mod bytes;
+pub mod framing;
+pub mod machine;
 pub mod ncp;
 pub mod types;
 pub mod zdo;

@@ -1,6 +1,8 @@
 //! What a network co-processor (the stick) does for the host, whatever it speaks: Z-Stack's MT today, EZSP tomorrow. The seam
 //! between those who speak to sticks and `network`, which knows none. Sans-IO.
 
+pub mod znp;
+
 use std::time::Instant;
 
 use crate::zigbee::types::{Channel, ClusterId, Endpoint, GroupId, Ieee, Key, Nwk, ProfileId};
