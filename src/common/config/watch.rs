@@ -20,7 +20,21 @@ const POLL_PERIOD: Duration = Duration::from_secs(1);
 const AWAY_POLLS: u32 = 5;
 
 /// Keys that are read at the start only. `config.yaml` marks them `(restart)`.
-pub const RESTART_KEYS: [&str; 4] = ["gateway.host", "gateway.port", "store.path", "log.format"];
+pub const RESTART_KEYS: [&str; 13] = [
+    "gateway.host",
+    "gateway.port",
+    "zigbee.backend",
+    "zigbee.port",
+    "zigbee.channel",
+    "zigbee.ota_folder",
+    "mqtt.url",
+    "mqtt.base_topic",
+    "mqtt.username",
+    "mqtt.password_env",
+    "mqtt.qos",
+    "store.path",
+    "log.format",
+];
 
 /// The task that looks at the file.
 pub struct Watcher {
