@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::{Step, Turn};
 use crate::common::chat::{Event, Message, Part, ToolCall, Usage};
-use crate::common::config::ProviderName;
 use crate::common::error::{Failure, ProviderError};
 use crate::common::events::News;
 use crate::router::asking::{Asking, Said, Slot};
@@ -91,7 +90,7 @@ impl Turn {
     pub fn wanted(&self, link: usize, now: Instant) -> Option<Wanted> {
         let rounds = self.rounds.as_ref()?;
         let link = &self.plan.chain[link];
-        if link.name == ProviderName::Assistant || link.paints {
+        if link.paints {
             return None;
         }
         let standing = self.plan.health.tools.standing(link.name, &link.model, now);

@@ -6,15 +6,40 @@ pub struct Heard {
     words: Vec<String>,
 }
 
+/// The words of a text, small. A point or a comma between figures belongs to the number.
+pub fn words(text: &str) -> Vec<String> {
+    let plain: Vec<char> = text.chars().filter(|c| !matches!(c, '\'' | '’')).flat_map(char::to_lowercase).collect();
+    let is_figure = |at: Option<&char>| at.is_some_and(char::is_ascii_digit);
+    let mut words = vec![String::new()];
+    for (at, c) in plain.iter().enumerate() {
+        let last = words.last_mut().expect("there is always one");
+        let is_point = matches!(c, '.' | ',')
+            && is_figure(at.checked_sub(1).and_then(|before| plain.get(before)))
+            && is_figure(plain.get(at + 1));
+        match c {
+            _ if c.is_alphanumeric() => last.push(*c),
+            _ if is_point => last.push('.'),
+            // "30%" is two words, as "30 percent" is.
+            '%' => words.extend(["percent".into(), String::new()]),
+            '°' => words.extend(["degrees".into(), String::new()]),
+            _ => words.push(String::new()),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 impl Heard {
     pub fn new(text: &str) -> Heard {
-        let plain: String = text.chars().filter(|c| !matches!(c, '\'' | '’')).flat_map(char::to_lowercase).collect();
-        let words = plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        Heard { words: words.map(str::to_owned).collect() }
+        Heard { words: words(text) }
     }
 
     pub fn len(&self) -> usize {
         self.words.len()
+    }
+
+    pub fn words(&self) -> &[String] {
+        &self.words
     }
 
     /// One of these words, anywhere.
@@ -40,6 +65,20 @@ impl Heard {
     pub fn begins(&self, any: &[&str]) -> bool {
         self.words.first().is_some_and(|word| any.contains(&word.as_str()))
     }
+
+    /// Without these words at its beginning, however many there are.
+    pub fn after(&self, polite: &[&str]) -> Heard {
+        let rest = self.words.iter().skip_while(|word| polite.contains(&word.as_str()));
+        Heard { words: rest.cloned().collect() }
+    }
+
+    /// The number before one of these words, or the last one said.
+    pub fn number(&self, before: &[&str]) -> Option<f64> {
+        let number = |word: &String| word.parse::<f64>().ok().filter(|number| number.is_finite());
+        let mut pairs = self.words.windows(2);
+        let named = pairs.find_map(|pair| before.contains(&pair[1].as_str()).then(|| number(&pair[0])).flatten());
+        named.or_else(|| self.words.iter().rev().find_map(number))
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +95,15 @@ mod tests {
         assert!(Heard::new("Time?").is(&["time"]) && !heard.is(&["time"]));
         assert_eq!(Heard::new(" .,! ").len(), 0);
         assert!(!Heard::new("").says(&["a"]) && !Heard::new("").begins(&["a"]));
+    }
+
+    #[test]
+    fn numbers_are_one_word() {
+        assert_eq!(words("to 21.5°, or 30%. 3,5. 1."), ["to", "21.5", "degrees", "or", "30", "percent", "3.5", "1"]);
+        let number = |text: &str| Heard::new(text).number(&["percent", "degrees"]);
+        assert_eq!(number("lamp 2 to 30 percent"), Some(30.0));
+        assert_eq!(number("set lamp 2 to 7"), Some(7.0));
+        assert_eq!(number("set it to nan"), None);
+        assert_eq!(Heard::new("please could you open").after(&["please", "could", "you"]).words, ["open"]);
     }
 }

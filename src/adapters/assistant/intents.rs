@@ -15,29 +15,14 @@ pub struct Intent {
 
 /// Said to everything else: what it can do, and how to get more.
 pub const NOT_UNDERSTOOD: &str = "I cannot answer that: I am the small assistant built into this hub, and I know the time, \
-the date and little else. For free conversation, give the hub a language model: set OPENAI_API_KEY, or run a local model \
+the date and the devices of this house, and little else. For free conversation, give the hub a language model: set OPENAI_API_KEY, or run a local model \
 server, as config.yaml describes under providers.";
 
-const NO_DEVICE: &str = "I cannot do that: this hub has no device yet, so nothing was switched or measured.";
+/// Said where something in the house is meant, and the one who asks has no way to it.
+pub const NO_HOUSE: &str =
+    "I cannot do that: from here I have no way to the devices of the house, so nothing was switched or measured.";
 
 pub const INTENTS: &[Intent] = &[
-    Intent {
-        is_meant: is_about_a_device,
-        say: |_| NO_DEVICE.to_owned(),
-        #[cfg(test)]
-        examples: &[
-            "Turn on the light",
-            "turn the kitchen lights off, please",
-            "Switch off everything",
-            "dim the lamp to 20%",
-            "set the thermostat to 21 degrees",
-            "is the front door locked?",
-            "Are the blinds open",
-            "What's the temperature in the bedroom?",
-            "hey, lights on",
-            "Hello! Could you close the shutters?",
-        ],
-    },
     Intent {
         is_meant: |heard| {
             heard.says(&["what time", "whats the time", "is the time", "me the time", "time is it", "current time"])
@@ -102,8 +87,9 @@ pub const INTENTS: &[Intent] = &[
                 ])
         },
         say: |_| {
-            "Ask me for the time or the date. I cannot switch or measure anything yet: this hub has no device. For free \
-             conversation, give the hub a language model, as config.yaml describes under providers."
+            "Say what I should switch, such as \"turn on the kitchen lamp\" or \"all lights off in the kitchen\", or ask me how the \
+             devices are, for the time or for the date. For free conversation, give the hub a language model, as config.yaml \
+             describes under providers."
                 .to_owned()
         },
         #[cfg(test)]
@@ -140,62 +126,6 @@ pub const INTENTS: &[Intent] = &[
 
 /// The most words of a remark that is nothing but polite.
 const SHORT_LEN: usize = 4;
-
-/// Whether something in the house is to be switched, set or looked at. Generous: what sounds like a wish must not be met
-/// with small talk, and nothing is claimed to be done.
-fn is_about_a_device(heard: &Heard) -> bool {
-    const THINGS: &[&str] = &[
-        "light",
-        "lights",
-        "lamp",
-        "lamps",
-        "bulb",
-        "bulbs",
-        "plug",
-        "plugs",
-        "socket",
-        "outlet",
-        "blind",
-        "blinds",
-        "shutter",
-        "shutters",
-        "curtain",
-        "curtains",
-        "door",
-        "doors",
-        "window",
-        "windows",
-        "garage",
-        "gate",
-        "lock",
-        "heating",
-        "heater",
-        "radiator",
-        "thermostat",
-        "temperature",
-        "humidity",
-        "fan",
-        "tv",
-        "television",
-        "kettle",
-        "device",
-        "devices",
-        "sensor",
-        "sensors",
-        "switch",
-        "alarm",
-        "everything",
-    ];
-    const DEEDS: &[&str] = &[
-        "turn", "switch", "dim", "brighten", "set", "open", "close", "lock", "unlock", "raise", "lower", "pair",
-        "toggle",
-    ];
-    const STATES: &[&str] = &["on", "off", "open", "closed", "locked", "unlocked"];
-    let is_asked = heard.has(STATES) && heard.has(&["is", "are"]);
-    let is_measured = heard.has(&["temperature", "humidity"]) && heard.has(&["what", "whats", "how"]);
-    let is_short = heard.len() <= SHORT_LEN && heard.has(&["on", "off"]);
-    heard.has(THINGS) && (heard.has(DEEDS) || is_asked || is_measured || is_short)
-}
 
 fn zone(now: &Zoned) -> String {
     now.time_zone().iana_name().map_or_else(|| now.strftime("UTC%:z").to_string(), str::to_owned)

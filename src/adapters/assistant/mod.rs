@@ -1,8 +1,11 @@
-//! The built-in assistant: a provider without a network, so that the hub answers on the first day and in a power cut. Says
-//! only what it knows; does no I/O and reads no clock of its own.
+//! The built-in assistant: a provider without a network, so that the hub answers on the first day and in a power cut. It acts by
+//! calling tools, as every model does. Says only what it knows; does no I/O and reads no clock of its own.
 
 mod hear;
+mod house;
 mod intents;
+mod talk;
+mod wish;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,8 +15,9 @@ use futures_util::{FutureExt, stream};
 use jiff::Zoned;
 
 use self::hear::Heard;
+use self::talk::Next;
 use super::llm::{Answer, Arrival, Provider};
-use crate::common::chat::{ChatRequest, Event, FinishReason, Message, Part, Role};
+use crate::common::chat::{ChatRequest, Event, FinishReason, Message, Part, Role, ToolCallDelta, ToolChoice};
 use crate::common::error::{Failure, ProviderError};
 
 /// What stands as `model` of its answers.
@@ -38,29 +42,53 @@ impl Provider for Assistant {
             let why = "the built-in assistant can neither look at pictures nor listen to recordings";
             return future::ready(Err(ProviderError::new(Failure::Unsupported, why))).boxed();
         }
-        let text = said.map(Message::text).unwrap_or_default();
-        let reply = reply(&text, &(self.now)());
         let received_at = now();
-        let arrivals = events(&reply).into_iter().map(move |event| Ok(Arrival { received_at, event }));
+        let arrivals = events(&request, &(self.now)()).into_iter().map(move |event| Ok(Arrival { received_at, event }));
         let answer: Answer = Box::pin(stream::iter(arrivals.collect::<Vec<_>>()));
         future::ready(Ok(answer)).boxed()
     }
 }
 
-/// What it answers. The first intent that recognises itself speaks.
+/// What it answers, as a model would stream it.
+fn events(request: &ChatRequest, now: &Zoned) -> Vec<Event> {
+    let said = request.messages.iter().rev().find(|message| message.role == Role::User);
+    let text = said.map(Message::text).unwrap_or_default();
+    let mut events = vec![Event::Started { model: Some(MODEL.into()) }];
+    let may_call = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
+    let said = match talk::next(&request.messages) {
+        Next::Call(calls) if may_call => {
+            let before =
+                request.messages.iter().flat_map(|message| &message.parts).filter(|part| is_call(part)).count();
+            events.extend(calls.into_iter().enumerate().map(|(at, (name, arguments))| {
+                Event::ToolCall(Box::new(ToolCallDelta {
+                    index: at as u32,
+                    id: Some(format!("assistant_{}", before + at + 1)),
+                    name: Some(name.into()),
+                    arguments: serde_json::Value::Object(arguments).to_string(),
+                }))
+            }));
+            events.push(Event::Finish(FinishReason::ToolCalls));
+            return events;
+        }
+        Next::Call(_) => intents::NO_HOUSE.to_owned(),
+        Next::Say(words) => words,
+        Next::Nothing => reply(&text, now),
+    };
+    // A word at a time.
+    events.extend(said.split_inclusive(' ').map(|word| Event::Text(word.into())));
+    events.push(Event::Finish(FinishReason::Stop));
+    events
+}
+
+fn is_call(part: &Part) -> bool {
+    matches!(part, Part::ToolCall(_))
+}
+
+/// What it says where the house is not meant. The first intent that recognises itself speaks.
 fn reply(text: &str, now: &Zoned) -> String {
     let heard = Heard::new(text);
     let intent = intents::INTENTS.iter().find(|intent| (intent.is_meant)(&heard));
     intent.map_or_else(|| intents::NOT_UNDERSTOOD.to_owned(), |intent| (intent.say)(now))
-}
-
-/// The reply as a model would stream it: a word at a time.
-fn events(reply: &str) -> Vec<Event> {
-    let words = reply.split_inclusive(' ').map(|word| Event::Text(word.into()));
-    let mut events = vec![Event::Started { model: Some(MODEL.into()) }];
-    events.extend(words);
-    events.push(Event::Finish(FinishReason::Stop));
-    events
 }
 
 #[expect(clippy::disallowed_methods, reason = "the answer is made here: this is the moment that it was received")]
@@ -74,11 +102,45 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::common::chat::Tool;
 
     /// A time of Monday, 23 November 2026, an hour east of Greenwich.
     fn at(hour: i8, minute: i8) -> Zoned {
         let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
         jiff::civil::date(2026, 11, 23).at(hour, minute, 0, 0).to_zoned(zone).unwrap()
+    }
+
+    fn asked(text: &str) -> ChatRequest {
+        ChatRequest { messages: vec![Message::new(Role::User, text)], ..ChatRequest::default() }
+    }
+
+    fn said(events: &[Event]) -> String {
+        let text = |event: &Event| match event {
+            Event::Text(word) => Some(word.to_string()),
+            _ => None,
+        };
+        events.iter().filter_map(text).collect()
+    }
+
+    #[test]
+    fn it_calls_tools_like_any_other_provider() {
+        let tool =
+            |name: &str| Tool { name: name.into(), description: None, schema: serde_json::json!({}), strict: None };
+        let request = ChatRequest { tools: vec![tool("devices_list")], ..asked("turn on the lamp") };
+        let call = ToolCallDelta {
+            index: 0,
+            id: Some("assistant_1".into()),
+            name: Some("devices_list".into()),
+            arguments: "{}".into(),
+        };
+        let want = [
+            Event::Started { model: Some(MODEL.into()) },
+            Event::ToolCall(Box::new(call)),
+            Event::Finish(FinishReason::ToolCalls),
+        ];
+        assert_eq!(events(&request, &at(8, 5)), want);
+        let in_words = ChatRequest { tool_choice: ToolChoice::None, ..request };
+        assert_eq!(said(&events(&in_words, &at(8, 5))), intents::NO_HOUSE);
     }
 
     #[test]
@@ -110,7 +172,7 @@ mod tests {
     fn a_short_conversation() {
         let morning = at(8, 5);
         let evening = at(19, 30);
-        let said = |text: &str, now: &Zoned| format!("> {text}\n{}\n", reply(text, now));
+        let said = |text: &str, now: &Zoned| format!("> {text}\n{}\n", said(&events(&asked(text), now)));
         let talk = [
             said("Hi!", &morning),
             said("good evening, hub", &evening),
@@ -123,7 +185,7 @@ mod tests {
             said("Thanks!", &morning),
             said("bye", &morning),
         ];
-        insta::assert_snapshot!(talk.concat(), @r"
+        insta::assert_snapshot!(talk.concat(), @r#"
         > Hi!
         Good morning! How can I help?
         > good evening, hub
@@ -133,30 +195,26 @@ mod tests {
         > who are you
         I am the small assistant built into Hearth, the service of this hub. I work without the internet and I am no language model.
         > help
-        Ask me for the time or the date. I cannot switch or measure anything yet: this hub has no device. For free conversation, give the hub a language model, as config.yaml describes under providers.
+        Say what I should switch, such as "turn on the kitchen lamp" or "all lights off in the kitchen", or ask me how the devices are, for the time or for the date. For free conversation, give the hub a language model, as config.yaml describes under providers.
         > Please turn on the kitchen lights.
-        I cannot do that: this hub has no device yet, so nothing was switched or measured.
+        I cannot do that: from here I have no way to the devices of the house, so nothing was switched or measured.
         > Is the garage door open?
-        I cannot do that: this hub has no device yet, so nothing was switched or measured.
+        I cannot do that: from here I have no way to the devices of the house, so nothing was switched or measured.
         > Tell me a joke
-        I cannot answer that: I am the small assistant built into this hub, and I know the time, the date and little else. For free conversation, give the hub a language model: set OPENAI_API_KEY, or run a local model server, as config.yaml describes under providers.
+        I cannot answer that: I am the small assistant built into this hub, and I know the time, the date and the devices of this house, and little else. For free conversation, give the hub a language model: set OPENAI_API_KEY, or run a local model server, as config.yaml describes under providers.
         > Thanks!
         You are welcome.
         > bye
         Goodbye!
-        ");
+        "#);
     }
 
     proptest! {
         #[test]
-        fn it_always_says_something_and_streams_all_of_it(text in "\\PC{0,60}") {
-            let reply = reply(&text, &at(23, 59));
-            let streamed: String = events(&reply).into_iter().filter_map(|event| match event {
-                Event::Text(word) => Some(word.into_string()),
-                _ => None,
-            }).collect();
-            prop_assert!(!reply.is_empty());
-            prop_assert_eq!(streamed, reply);
+        fn it_always_says_something_and_comes_to_an_end(text in "\\PC{0,60}") {
+            let events = events(&asked(&text), &at(23, 59));
+            prop_assert!(!said(&events).is_empty());
+            prop_assert_eq!(events.last(), Some(&Event::Finish(FinishReason::Stop)));
         }
     }
 }

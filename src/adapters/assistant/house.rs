@@ -1,0 +1,165 @@
+//! The house as `devices.list` tells of it: what can be meant by a name, a room or a word such as "lights". Knows nothing that
+//! was not in that answer.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::hear::words;
+
+/// The answer of `devices.list`, as far as the assistant reads it.
+#[derive(Debug, Default, Deserialize)]
+pub struct House {
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// There were more than one answer holds.
+    #[serde(default)]
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Device {
+    pub id: String,
+    pub name: String,
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// The room's name as people say it.
+    #[serde(default)]
+    pub room: Option<String>,
+    /// `light`, `switch`, `cover`, `climate`, `lock`, `fan`, `sensor`, `remote`.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// `None`: nobody knows.
+    #[serde(default)]
+    pub available: Option<bool>,
+    #[serde(default)]
+    pub state: Map<String, Value>,
+}
+
+/// A place in the utterance where a name stands: from this word on, so many words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub at: usize,
+    pub len: usize,
+}
+
+impl Device {
+    pub fn is_a(&self, domain: &str) -> bool {
+        self.domains.iter().any(|own| own == domain)
+    }
+
+    pub fn is_in(&self, room: &str) -> bool {
+        self.room.as_deref() == Some(room)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+}
+
+impl House {
+    /// The devices whose names are said, in the order said. The longest name wins where several begin or end within each other:
+    /// "kitchen lamp" is not "lamp". Devices of one name are all meant.
+    pub fn named(&self, said: &[String]) -> Vec<(usize, Span)> {
+        let mut found: Vec<(usize, Span)> = Vec::new();
+        for (index, device) in self.devices.iter().enumerate() {
+            for name in device.names() {
+                found.extend(places(said, name).map(|span| (index, span)));
+            }
+        }
+        longest(found)
+    }
+
+    /// The rooms whose names are said, each once.
+    pub fn rooms(&self, said: &[String]) -> Vec<(&str, Span)> {
+        let mut names: Vec<&str> = self.devices.iter().filter_map(|device| device.room.as_deref()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let found = names.into_iter().flat_map(|name| places(said, name).map(move |span| (name, span))).collect();
+        longest(found)
+    }
+}
+
+/// Where a name stands, its words side by side.
+fn places<'a>(said: &'a [String], name: &str) -> impl Iterator<Item = Span> + use<'a> {
+    let name = words(name);
+    let len = name.len();
+    let last = (len > 0 && len <= said.len()).then(|| said.len() - len);
+    let fits = move |at: &usize| said[*at..*at + len].iter().zip(&name).all(|(said, name)| is_same(said, name));
+    last.into_iter().flat_map(|last| 0..=last).filter(fits).map(move |at| Span { at, len })
+}
+
+/// The same word, or its plural: "lamps" of "lamp".
+fn is_same(said: &str, name: &str) -> bool {
+    said == name || said.strip_suffix('s') == Some(name)
+}
+
+/// Leaves out what overlaps with something longer, and what stands twice; by place.
+fn longest<T: PartialEq>(mut found: Vec<(T, Span)>) -> Vec<(T, Span)> {
+    found.sort_by(|(_, a), (_, b)| b.len.cmp(&a.len).then(a.at.cmp(&b.at)));
+    let mut kept: Vec<(T, Span)> = Vec::new();
+    for (thing, span) in found {
+        let overlaps = |other: &Span| span.at < other.at + other.len && other.at < span.at + span.len;
+        let is_beaten = kept.iter().any(|(other, at)| *other == thing || (*at != span && overlaps(at)));
+        if !is_beaten {
+            kept.push((thing, span));
+        }
+    }
+    kept.sort_by_key(|(_, span)| span.at);
+    kept
+}
+
+#[cfg(test)]
+pub mod testing {
+    //! A small house for tests.
+
+    use serde_json::json;
+
+    use super::House;
+
+    pub fn house() -> House {
+        let device = |id: &str, name: &str, room: &str, domain: &str, state: serde_json::Value| json!({"id": id, "name": name, "room": room, "domains": [domain], "available": true, "state": state});
+        serde_json::from_value(json!({"devices": [
+            device("0x1", "Kitchen lamp", "Kitchen", "light", json!({"state": "OFF", "brightness": 127})),
+            device("0x2", "Worktop", "Kitchen", "light", json!({"state": "ON", "brightness": 254})),
+            device("0x3", "Lamp", "Living room", "light", json!({"state": "ON"})),
+            {"id": "0x4", "name": "Kettle plug", "aliases": ["kettle", "the boiler"], "room": "Kitchen", "domains": ["switch"],
+                "available": false, "state": {"state": "OFF", "power": 0}},
+            device("0x5", "Climate", "Bedroom", "sensor", json!({"temperature": 21.45, "humidity": 40.2, "battery": 90})),
+            device("0x6", "Front door", "Hall", "sensor", json!({"contact": false})),
+            device("0x7", "Blinds", "Bedroom", "cover", json!({"state": "OPEN", "position": 100})),
+            device("0x8", "Leseecke Lampe", "Küche", "light", json!({"state": "OFF"})),
+            device("0x9", "Radiator", "Bedroom", "climate", json!({"local_temperature": 20.5, "occupied_heating_setpoint": 19})),
+        ]}))
+        .expect("a house")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::house;
+    use super::*;
+
+    fn named(text: &str) -> Vec<String> {
+        let house = house();
+        house.named(&words(text)).into_iter().map(|(index, _)| house.devices[index].name.clone()).collect()
+    }
+
+    #[test]
+    fn the_longest_name_is_meant() {
+        assert_eq!(named("turn on the kitchen lamp"), ["Kitchen lamp"]);
+        assert_eq!(named("turn on the lamp"), ["Lamp"]);
+        assert_eq!(named("the KETTLE and the kitchen lamp"), ["Kettle plug", "Kitchen lamp"]);
+        assert_eq!(named("the lamp and the kitchen lamp"), ["Lamp", "Kitchen lamp"]);
+        assert_eq!(named("leseecke-lampe an"), ["Leseecke Lampe"]);
+        assert!(named("clamp lampshade").is_empty());
+        assert!(named("").is_empty());
+    }
+
+    #[test]
+    fn rooms_are_heard() {
+        let house = house();
+        let said = words("all lights in the living room and the Küche");
+        let rooms: Vec<_> = house.rooms(&said).into_iter().map(|(room, _)| room).collect();
+        assert_eq!(rooms, ["Living room", "Küche"]);
+    }
+}

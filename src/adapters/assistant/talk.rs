@@ -1,0 +1,285 @@
+//! The assistant's part in a turn about the house: it asks for the devices, has them set, and says what came of it. Each step
+//! follows from the messages alone. It claims nothing that a result does not say.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::hear::Heard;
+use super::house::{Device, House};
+use super::wish::{self, NAMES_MAX, Question, Wish, and_more, joined};
+use crate::common::chat::{Message, Part, Role, ToolResult};
+
+/// The tools by their names on the wire (`router/tools/names`).
+pub const LIST: &str = "devices_list";
+pub const SET: &str = "devices_set";
+
+/// Pages of `devices.list` that are read in one turn.
+const PAGES_MAX: usize = 8;
+
+/// What it does next.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    Say(String),
+    /// Calls, to be made at once.
+    Call(Vec<(&'static str, Map<String, Value>)>),
+    /// It is not about the house.
+    Nothing,
+}
+
+/// What `devices.set` answers, as far as it is read.
+#[derive(Deserialize)]
+struct Done {
+    results: Vec<Outcome>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    id: String,
+    #[serde(default)]
+    name: Option<String>,
+    ok: bool,
+    #[serde(default)]
+    state: Map<String, Value>,
+    #[serde(default)]
+    error: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    #[serde(default)]
+    message: String,
+}
+
+/// The next step of the turn that the last of the user's messages began.
+pub fn next(messages: &[Message]) -> Next {
+    let Some(at) = messages.iter().rposition(|message| message.role == Role::User) else { return Next::Nothing };
+    let heard = Heard::new(&messages[at].text());
+    let results: Vec<&ToolResult> =
+        messages[at + 1..].iter().flat_map(|message| &message.parts).filter_map(result).collect();
+    if results.is_empty() {
+        return match wish::may_be_about_the_house(&heard) {
+            true => Next::Call(vec![(LIST, Map::new())]),
+            false => Next::Nothing,
+        };
+    }
+    let done: Vec<&&ToolResult> = results.iter().filter(|result| result.name == SET).collect();
+    let house = match house(&results) {
+        Ok(house) => house,
+        Err(why) => return Next::Say(why),
+    };
+    if !done.is_empty() {
+        return Next::Say(said_of_all(&done, &house));
+    }
+    if let Some(cursor) = &house.next_cursor
+        && results.len() < PAGES_MAX
+    {
+        return Next::Call(vec![(LIST, Map::from_iter([("cursor".to_owned(), json!(cursor))]))]);
+    }
+    match wish::wish(&heard, &house) {
+        Wish::Set(orders) => {
+            let call = |order: wish::Order| {
+                let ids: Vec<&str> = order.devices.iter().map(|at| house.devices[*at].id.as_str()).collect();
+                let arguments =
+                    Map::from_iter([("targets".to_owned(), json!(ids)), ("set".to_owned(), order.set.into())]);
+                (SET, arguments)
+            };
+            Next::Call(orders.into_iter().map(call).collect())
+        }
+        Wish::Tell(question) => Next::Say(answer(&question, &house)),
+        Wish::Unclear(why) => Next::Say(why),
+        Wish::Other => Next::Nothing,
+    }
+}
+
+fn result(part: &Part) -> Option<&ToolResult> {
+    match part {
+        Part::ToolResult(result) => Some(result),
+        _ => None,
+    }
+}
+
+/// The house, of all pages that were read.
+fn house(results: &[&ToolResult]) -> Result<House, String> {
+    let mut whole = House::default();
+    for result in results.iter().filter(|result| result.name == LIST) {
+        if result.is_error {
+            return Err(format!("I cannot look at the devices of this house, so nothing was done: {}", result.content));
+        }
+        let page: House = serde_json::from_str(&result.content)
+            .map_err(|_| "I could not read the list of this house's devices, so nothing was done.".to_owned())?;
+        whole.devices.extend(page.devices);
+        whole.next_cursor = page.next_cursor;
+    }
+    Ok(whole)
+}
+
+/// What came of the commands: what was confirmed, and what was not.
+fn said_of_all(done: &[&&ToolResult], house: &House) -> String {
+    let mut sentences = Vec::new();
+    for result in done {
+        match serde_json::from_str::<Done>(&result.content) {
+            Ok(done) => sentences.extend(said_of(&done.results, house)),
+            // A refusal as a whole, or something that is not the answer of the tool: then nothing is known to be done.
+            Err(_) if result.is_error => sentences.push(format!("That did not work: {}", result.content)),
+            Err(_) => sentences.push("I could not read what came of it: look at the device itself.".to_owned()),
+        }
+    }
+    sentences.join(" ")
+}
+
+fn said_of(outcomes: &[Outcome], house: &House) -> Vec<String> {
+    let name = |outcome: &Outcome| {
+        let known = house.devices.iter().find(|device| device.id == outcome.id).map(|device| device.name.clone());
+        outcome.name.clone().or(known).unwrap_or_else(|| outcome.id.clone())
+    };
+    // Those that came to the same are said together.
+    let mut alike: Vec<(String, Vec<String>)> = Vec::new();
+    for outcome in outcomes {
+        let came_to = match (&outcome.error, outcome.ok) {
+            (None, true) => is_now(&outcome.state),
+            (error, _) => {
+                let why = error.as_ref().map(|error| error.message.trim()).filter(|why| !why.is_empty());
+                format!("did not do it: {}", why.unwrap_or("it does not say why"))
+            }
+        };
+        match alike.iter_mut().find(|(same, _)| *same == came_to) {
+            Some((_, names)) => names.push(name(outcome)),
+            None => alike.push((came_to, vec![name(outcome)])),
+        }
+    }
+    let sentence = |(came_to, names): (String, Vec<String>)| {
+        let shown = joined(names.iter().take(NAMES_MAX).map(String::as_str));
+        let more = and_more(names.len());
+        let came_to = if names.len() > 1 { came_to.replacen("is ", "are ", 1) } else { came_to };
+        let end = if came_to.ends_with(['.', '!', '?']) { "" } else { "." };
+        format!("{shown}{more} {came_to}{end}")
+    };
+    alike.into_iter().map(sentence).collect()
+}
+
+/// A confirmed state in words.
+fn is_now(state: &Map<String, Value>) -> String {
+    let words = state_words(state);
+    if words.is_empty() { "is set".into() } else { format!("is {}", joined(words.iter().map(String::as_str))) }
+}
+
+/// What is worth saying of a state.
+fn state_words(state: &Map<String, Value>) -> Vec<String> {
+    let mut words = Vec::new();
+    let number = |name: &str| state.get(name).and_then(Value::as_f64);
+    let is_on = state.get("state").and_then(Value::as_str);
+    words.extend(is_on.map(|is_on| match is_on {
+        "OPEN" => "open".to_owned(),
+        "CLOSE" | "CLOSED" => "closed".into(),
+        other => other.to_lowercase(),
+    }));
+    if let Some(brightness) = number("brightness").filter(|_| is_on != Some("OFF")) {
+        words.push(format!("at {} %", percent(brightness)));
+    }
+    words.extend(number("position").map(|position| format!("at position {position} %")));
+    match state.get("contact").and_then(Value::as_bool) {
+        Some(true) => words.push("closed".into()),
+        Some(false) => words.push("open".into()),
+        None => {}
+    }
+    match state.get("occupancy").and_then(Value::as_bool) {
+        Some(true) => words.push("seeing somebody".into()),
+        Some(false) => words.push("seeing nobody".into()),
+        None => {}
+    }
+    match state.get("water_leak").and_then(Value::as_bool) {
+        Some(true) => words.push("wet".into()),
+        Some(false) => words.push("dry".into()),
+        None => {}
+    }
+    if let Some(locked) = state.get("lock_state").and_then(Value::as_str) {
+        words.push(locked.replace('_', " "));
+    }
+    words.extend(
+        ["occupied_heating_setpoint", "current_heating_setpoint"]
+            .iter()
+            .find_map(|name| number(name))
+            .map(|to| format!("set to {to} °C")),
+    );
+    words.extend(
+        ["temperature", "local_temperature"]
+            .iter()
+            .find_map(|name| number(name))
+            .map(|now| format!("at {} °C", tenths(now))),
+    );
+    words
+}
+
+fn percent(brightness: f64) -> u64 {
+    (brightness / 254.0 * 100.0).round().clamp(0.0, 100.0) as u64
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+fn answer(question: &Question, house: &House) -> String {
+    match question {
+        Question::State(devices) => {
+            let sentences: Vec<String> =
+                devices.iter().take(NAMES_MAX).map(|at| state_of(&house.devices[*at])).collect();
+            sentences.join(" ")
+        }
+        Question::Measured { devices, measure } => {
+            let value = |device: &Device| {
+                let value = measure.properties.iter().find_map(|name| device.state.get(*name)).and_then(Value::as_f64);
+                value.map(|value| format!("{}{}", tenths(value), measure.unit))
+            };
+            let said: Vec<String> = devices
+                .iter()
+                .take(NAMES_MAX)
+                .map(|at| &house.devices[*at])
+                .map(|device| match value(device) {
+                    Some(value) => format!("{}{}: {value}{}", device.name, in_room(device), unheard(device)),
+                    None => format!("{}{}: not told yet", device.name, in_room(device)),
+                })
+                .collect();
+            format!("The {}: {}{}.", measure.word, said.join(", "), and_more(devices.len()))
+        }
+        Question::Which { devices, state } => {
+            let is_so = |device: &&Device| state_words(&device.state).iter().any(|word| word == state);
+            let all: Vec<&Device> = devices.iter().map(|at| &house.devices[*at]).collect();
+            let found: Vec<&Device> = all.iter().copied().filter(is_so).collect();
+            if found.is_empty() {
+                return format!("Nothing of that is {state}, as far as I know.");
+            }
+            let names = joined(found.iter().take(NAMES_MAX).map(|device| device.name.as_str()));
+            let verb = if found.len() == 1 { "is" } else { "are" };
+            format!("{names}{} {verb} {state}.", and_more(found.len()))
+        }
+        Question::Devices if house.devices.is_empty() => "This hub has no device yet.".into(),
+        Question::Devices => {
+            let names = joined(house.devices.iter().take(NAMES_MAX).map(|device| device.name.as_str()));
+            let count = house.devices.len();
+            let there =
+                if count == 1 { "There is one device".to_owned() } else { format!("There are {count} devices") };
+            format!("{there}: {names}{}.", and_more(count))
+        }
+    }
+}
+
+fn state_of(device: &Device) -> String {
+    let words = state_words(&device.state);
+    match words.is_empty() {
+        true => format!("{} has not told how it is.", device.name),
+        false => format!("{} is {}{}.", device.name, joined(words.iter().map(String::as_str)), unheard(device)),
+    }
+}
+
+fn in_room(device: &Device) -> String {
+    device.room.as_ref().map_or_else(String::new, |room| format!(" ({room})"))
+}
+
+/// Said with what may be old.
+fn unheard(device: &Device) -> &'static str {
+    if device.available == Some(false) { ", when it was last heard of: it cannot be reached now" } else { "" }
+}
+
+#[cfg(test)]
+#[path = "talk_tests.rs"]
+mod tests;

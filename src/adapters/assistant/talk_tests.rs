@@ -1,0 +1,132 @@
+//! Whole turns about the house, with the answers of a house that obeys, refuses or is not there.
+
+use serde_json::json;
+
+use super::*;
+use crate::common::chat::ToolCall;
+
+fn user(text: &str) -> Message {
+    Message::new(Role::User, text)
+}
+
+/// The calls of one round and their results, as the router writes them.
+fn round(calls: &[(&str, &str, bool)]) -> [Message; 2] {
+    let id = |at: usize| format!("a{at}");
+    let call = |(at, (name, ..)): (usize, &(&str, &str, bool))| {
+        Part::ToolCall(ToolCall { id: id(at), name: (*name).into(), arguments: "{}".into() })
+    };
+    let result = |(at, (name, content, is_error)): (usize, &(&str, &str, bool))| {
+        Part::ToolResult(ToolResult {
+            call_id: id(at),
+            name: (*name).into(),
+            content: (*content).into(),
+            is_error: *is_error,
+        })
+    };
+    [
+        Message { role: Role::Assistant, parts: calls.iter().enumerate().map(call).collect() },
+        Message { role: Role::Tool, parts: calls.iter().enumerate().map(result).collect() },
+    ]
+}
+
+fn devices() -> String {
+    json!({"devices": [
+        {"id": "0x1", "name": "Kitchen lamp", "room": "Kitchen", "domains": ["light"], "available": true, "state": {"state": "OFF"}},
+        {"id": "0x2", "name": "Worktop", "room": "Kitchen", "domains": ["light"], "available": true, "state": {"state": "ON", "brightness": 127}},
+        {"id": "0x5", "name": "Climate", "room": "Bedroom", "domains": ["sensor"], "available": false, "state": {"temperature": 21.449}},
+    ]})
+    .to_string()
+}
+
+fn after(text: &str, rounds: &[&[(&str, &str, bool)]]) -> Next {
+    let mut messages = vec![user("turn on everything"), Message::new(Role::Assistant, "No."), user(text)];
+    messages.extend(rounds.iter().flat_map(|calls| round(calls)));
+    next(&messages)
+}
+
+fn say(text: &str) -> Next {
+    Next::Say(text.into())
+}
+
+#[test]
+fn a_lamp_is_switched_by_asking_who_is_there_and_then_setting_it() {
+    let text = "turn on the kitchen lamp";
+    assert_eq!(after(text, &[]), Next::Call(vec![(LIST, Map::new())]));
+    let list = devices();
+    let listed: &[(&str, &str, bool)] = &[(LIST, &list, false)];
+    let Next::Call(calls) = after(text, &[listed]) else { panic!("it sets the lamp") };
+    assert_eq!(json!(calls), json!([[SET, {"targets": ["0x1"], "set": {"state": "ON"}}]]));
+    let done =
+        json!({"results": [{"id": "0x1", "name": "Kitchen lamp", "ok": true, "state": {"state": "ON"}, "ms": 7}]})
+            .to_string();
+    assert_eq!(after(text, &[listed, &[(SET, &done, false)]]), say("Kitchen lamp is on."));
+}
+
+#[test]
+fn what_was_not_confirmed_is_not_claimed() {
+    let text = "turn off all lights in the kitchen";
+    let list = devices();
+    let listed: &[(&str, &str, bool)] = &[(LIST, &list, false)];
+    let half = json!({"results": [
+        {"id": "0x1", "ok": true, "state": {"state": "OFF"}},
+        {"id": "0x2", "ok": false, "error": {"code": "device_unreachable", "message": "Worktop does not answer: is it plugged in?"}},
+    ]})
+    .to_string();
+    let told = after(text, &[listed, &[(SET, &half, false)]]);
+    assert_eq!(told, say("Kitchen lamp is off. Worktop did not do it: Worktop does not answer: is it plugged in?"));
+    let told = after(text, &[listed, &[(SET, "The radio is down.", true)]]);
+    assert_eq!(told, say("That did not work: The radio is down."));
+    let told = after(text, &[listed, &[(SET, "{\"results\": [{\"id\"", false)]]);
+    assert_eq!(told, say("I could not read what came of it: look at the device itself."));
+    let odd = json!({"results": [{"id": "0x1", "ok": false}]}).to_string();
+    assert_eq!(after(text, &[listed, &[(SET, &odd, false)]]), say("Kitchen lamp did not do it: it does not say why."));
+}
+
+#[test]
+fn questions_are_answered_from_the_list() {
+    let list = devices();
+    let listed: &[(&str, &str, bool)] = &[(LIST, &list, false)];
+    for (text, want) in [
+        (
+            "how warm is it?",
+            "The temperature: Climate (Bedroom): 21.4 °C, when it was last heard of: it cannot be reached now.",
+        ),
+        ("is the worktop on?", "Worktop is on and at 50 %."),
+        ("which lights are on?", "Worktop is on."),
+        ("are any lights off in the kitchen?", "Kitchen lamp is off."),
+        ("what devices are there?", "There are 3 devices: Kitchen lamp, Worktop and Climate."),
+    ] {
+        assert_eq!(after(text, &[listed]), say(want), "{text}");
+    }
+}
+
+#[test]
+fn a_house_of_many_pages_is_read_whole() {
+    let page = |name: &str, cursor: Option<&str>| {
+        json!({"devices": [{"id": name, "name": name, "domains": ["light"]}], "next_cursor": cursor}).to_string()
+    };
+    let (first, second) = (page("One", Some("c")), page("Two", None));
+    let text = "turn on two";
+    let Next::Call(calls) = after(text, &[&[(LIST, &first, false)]]) else { panic!("it reads on") };
+    assert_eq!(json!(calls), json!([[LIST, {"cursor": "c"}]]));
+    let Next::Call(calls) = after(text, &[&[(LIST, &first, false)], &[(LIST, &second, false)]]) else {
+        panic!("it sets it")
+    };
+    assert_eq!(json!(calls), json!([[SET, {"targets": ["Two"], "set": {"state": "ON"}}]]));
+}
+
+#[test]
+fn a_list_that_cannot_be_had_is_said() {
+    let refused: &[(&str, &str, bool)] = &[(LIST, "guests may not.", true)];
+    let Next::Say(said) = after("turn on the lamp", &[refused]) else { panic!("it says so") };
+    assert!(said.contains("nothing was done") && said.contains("guests may not."), "{said}");
+    let cut: &[(&str, &str, bool)] = &[(LIST, "{\"devices\": [{\"id\":", false)];
+    let Next::Say(said) = after("turn on the lamp", &[cut]) else { panic!("it says so") };
+    assert!(said.contains("nothing was done"), "{said}");
+}
+
+#[test]
+fn small_talk_is_none_of_its_business() {
+    assert_eq!(after("Tell me a joke", &[]), Next::Nothing);
+    assert_eq!(next(&[]), Next::Nothing);
+}
