@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use crate::store::{
-    Conversation, Kind, ModelProfile, ReadError, Record, ServerRecord, Setting, Snapshot, Token, ToolOverlay, User,
-    UserProfile,
+    Conversation, DeviceRecord, Group, Kind, ModelProfile, ReadError, Record, Room, Scene, ServerRecord, Setting,
+    Snapshot, Token, ToolOverlay, User, UserProfile,
 };
 
 /// A record's public form.
@@ -36,6 +36,10 @@ pub fn find(store: &Snapshot, kind: Kind, key: &str) -> Result<Option<Value>, Re
         Kind::Setting => one::<Setting>(store, key),
         Kind::Server => one::<ServerRecord>(store, key),
         Kind::Overlay => one::<ToolOverlay>(store, key),
+        Kind::Device => one::<DeviceRecord>(store, key),
+        Kind::Room => one::<Room>(store, key),
+        Kind::Group => one::<Group>(store, key),
+        Kind::Scene => one::<Scene>(store, key),
         _ => Ok(None),
     }
 }
@@ -55,6 +59,10 @@ pub fn list(store: &Snapshot, kind: Kind) -> Result<Vec<(Box<str>, u64, Value)>,
         Kind::Setting => all::<Setting>(store),
         Kind::Server => all::<ServerRecord>(store),
         Kind::Overlay => all::<ToolOverlay>(store),
+        Kind::Device => all::<DeviceRecord>(store),
+        Kind::Room => all::<Room>(store),
+        Kind::Group => all::<Group>(store),
+        Kind::Scene => all::<Scene>(store),
         _ => Ok(Vec::new()),
     }
 }

@@ -11,8 +11,8 @@ pub(super) const FEED_LEN: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub kind: Kind,
-    /// The conversation's id, the blob's id, the day of the usage, the
-    /// newest number of the audit; of all else the record's key.
+    /// The conversation's id, the blob's id, the day of the usage, the newest number of the audit; empty for the history of
+    /// devices; of all else the record's key.
     pub key: Box<str>,
     /// Of the thing as it now is; of the deletion when `deleted`. Rises over the whole store.
     pub revision: u64,
@@ -34,6 +34,14 @@ pub enum Kind {
     Overlay,
     Catalog,
     Audit,
+    /// What the owner says of a device.
+    Device,
+    Room,
+    Group,
+    Scene,
+    /// Newest values and history of devices; of the Zigbee network, its devices and its backups. Nobody is shown these by themselves.
+    DeviceHistory,
+    Zigbee,
 }
 
 /// What [`Feed::recv`] saw.

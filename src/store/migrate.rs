@@ -16,6 +16,7 @@ pub(super) const STEPS: &[Step] = &[
     // Messages with parts read as before where they have none: nothing that was written changes.
     Step { from_version: 1, run: tables::add_blobs_and_usage },
     Step { from_version: 2, run: tables::add_users_and_servers },
+    Step { from_version: 3, run: tables::add_the_house },
 ];
 
 /// The layouts that a program can read: its own, and those it has steps from.

@@ -24,6 +24,7 @@ mod parts;
 mod profiles;
 mod records;
 mod reserve;
+mod rooms;
 mod search;
 mod servers;
 mod settings;
@@ -31,6 +32,7 @@ mod tables;
 mod usage;
 mod users;
 mod writer;
+mod zigbee;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,11 +61,16 @@ pub use open::OpenError;
 pub use parts::{PARTS_BYTES_MAX, PARTS_MAX, StoredPart, TOOL_RESULT_BYTES_MAX, VERBATIM_BYTES_MAX};
 pub use profiles::{CONTEXT_TOKENS_DEFAULT, DEFAULT_PROFILE, ModelProfile, PROFILES_MAX};
 pub use records::{NAME_BYTES_MAX, Record};
+pub use rooms::{
+    ALIASES_MAX, DEVICES_MAX, DeviceRecord, GROUPS_MAX, Group, HOME_NAME_CHARS_MAX, MEMBERS_MAX, ROOMS_MAX, Room,
+    SCENES_MAX, Scene, SceneSetting, is_home_name,
+};
 pub use search::{Found, Place, SearchPage};
 pub use servers::{DESCRIPTION_BYTES_MAX, ServerRecord, ToolOverlay, is_tool_name};
 pub use settings::Setting;
 pub use usage::{UsageKey, UsageSum};
 pub use users::{Token, User, UserProfile};
+pub use zigbee::{ZIGBEE_BACKUPS_MAX, ZIGBEE_DOCUMENT_BYTES_MAX, ZigbeeBackup, ZigbeeChange, ZigbeeSaved};
 
 use bounds::Bounds;
 use open::Opener;

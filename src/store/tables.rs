@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 /// The layout that this program writes. An older file is brought up to it by [`super::migrate::STEPS`], a newer one is
 /// refused.
-pub(super) const SCHEMA_VERSION: u64 = 3;
+pub(super) const SCHEMA_VERSION: u64 = 4;
 
 /// Numbers about the file itself, under the `META_…` keys.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -77,6 +77,30 @@ pub(super) const MCP_NAMES: TableDefinition<(&str, &str), &str> = TableDefinitio
 /// Number from 1 → JSON of [`super::AuditEntry`].
 pub(super) const AUDIT: TableDefinition<u64, &[u8]> = TableDefinition::new("audit");
 
+/// Device id → JSON of [`super::DeviceRecord`].
+pub(super) const DEVICES: TableDefinition<&str, &[u8]> = TableDefinition::new("devices");
+
+/// Room id → JSON of [`super::Room`].
+pub(super) const ROOMS: TableDefinition<&str, &[u8]> = TableDefinition::new("rooms");
+
+/// Group id → JSON of [`super::Group`].
+pub(super) const GROUPS: TableDefinition<&str, &[u8]> = TableDefinition::new("groups");
+
+/// Scene id → JSON of [`super::Scene`].
+pub(super) const SCENES: TableDefinition<&str, &[u8]> = TableDefinition::new("scenes");
+
+/// Device id → JSON: what the device was when it was last told what it is; see [`super::StateSave`].
+pub(super) const DEVICE_INFOS: TableDefinition<&str, &[u8]> = TableDefinition::new("device_infos");
+
+/// Device id → JSON: the newest values of its properties. Apart from what it is, since it changes all the time.
+pub(super) const DEVICE_STATES: TableDefinition<&str, &[u8]> = TableDefinition::new("device_states");
+
+/// `network`, or `device/` and an IEEE address → what the Zigbee stack says of it, in its own words.
+pub(super) const ZIGBEE: TableDefinition<&str, &[u8]> = TableDefinition::new("zigbee");
+
+/// Time (ms since 1970) → a backup of the Zigbee network. Has the network's key.
+pub(super) const ZIGBEE_BACKUPS: TableDefinition<u64, &[u8]> = TableDefinition::new("zigbee_backups");
+
 /// Makes every table, so that readers find them all, and writes the version.
 pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(CONVERSATIONS)?;
@@ -85,6 +109,7 @@ pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(PROFILES)?;
     add_blobs_and_usage(txn)?;
     add_users_and_servers(txn)?;
+    add_the_house(txn)?;
     txn.open_table(META)?.insert(META_SCHEMA_VERSION, SCHEMA_VERSION)?;
     Ok(())
 }
@@ -105,6 +130,15 @@ pub(super) fn add_users_and_servers(txn: &WriteTransaction) -> Result<(), redb::
     }
     txn.open_table(MCP_NAMES)?;
     txn.open_table(AUDIT)?;
+    Ok(())
+}
+
+/// What layout 4 has and layout 3 had not.
+pub(super) fn add_the_house(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    for table in [DEVICES, ROOMS, GROUPS, SCENES, DEVICE_INFOS, DEVICE_STATES, ZIGBEE] {
+        txn.open_table(table)?;
+    }
+    txn.open_table(ZIGBEE_BACKUPS)?;
     Ok(())
 }
 
