@@ -16,6 +16,7 @@ mod login;
 mod mcp;
 mod serve;
 mod settings;
+mod sign_in;
 mod tokens;
 mod tools;
 mod usage;
