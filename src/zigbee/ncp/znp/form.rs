@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::zigbee::ncp::znp::Entropy;
 use crate::zigbee::ncp::znp::desk::{Desk, Trouble};
 use crate::zigbee::ncp::znp::mt::Message;
 use crate::zigbee::ncp::znp::mt::commands::*;
@@ -53,6 +54,25 @@ pub struct NewNetwork {
     pub extended_pan_id: Ieee,
     pub key: Key,
     pub channel: Channel,
+}
+
+impl NewNetwork {
+    pub fn by_chance(entropy: &mut Entropy) -> NewNetwork {
+        let mut bytes = [0; 27];
+        entropy(&mut bytes);
+        let [pan_low, pan_high, channel, rest @ ..] = bytes;
+        // 1 to 0xfff0: the last few have meanings.
+        let pan_id = 1 + u16::from_le_bytes([pan_low, pan_high]) % 0xfff0;
+        let (extended_pan_id, key) = rest.split_at(8);
+        let extended_pan_id = extended_pan_id.iter().fold(0, |id, byte| id << 8 | u64::from(*byte));
+        NewNetwork {
+            pan_id,
+            // Neither nothing nor all ones, which mean "none".
+            extended_pan_id: Ieee(if matches!(extended_pan_id, 0 | u64::MAX) { 1 } else { extended_pan_id }),
+            key: Key(key.try_into().expect("16 of 27 bytes are left")),
+            channel: Channel(11 + channel % 16),
+        }
+    }
 }
 
 /// Forms it, over whatever the stick has. The mark of an unfinished network stays set.

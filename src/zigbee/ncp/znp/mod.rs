@@ -65,10 +65,6 @@ const BACKUP_AFTER_START: Duration = Duration::from_secs(20);
 /// The frame counter must not run further from the backup than a restore sets it ahead.
 const BACKUP_EVERY: Duration = Duration::from_secs(3_600);
 
-/// The same ZDO message told in two ways is told within this time.
-const TWICE_WITHIN: Duration = Duration::from_secs(1);
-const TOLD_LEN_MAX: usize = 8;
-
 /// Whose a request on the line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
@@ -121,7 +117,7 @@ pub struct Znp {
     sends: Sends,
     ping_at: Option<Instant>,
     backup_at: Option<Instant>,
-    told: VecDeque<(Instant, bool, Nwk, ClusterId, Vec<u8>)>,
+    echo: zdo::Echo,
     transmits: VecDeque<Transmit>,
     events: VecDeque<NcpEvent>,
     sequence: u8,
@@ -143,7 +139,7 @@ impl Znp {
             sends: Sends::default(),
             ping_at: None,
             backup_at: None,
-            told: VecDeque::new(),
+            echo: zdo::Echo::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             sequence: 0,
@@ -151,7 +147,10 @@ impl Znp {
     }
 
     fn start(&mut self, now: Instant) {
-        let chance = Chance { network: new_network(&mut self.entropy), provisional: new_network(&mut self.entropy) };
+        let chance = Chance {
+            network: NewNetwork::by_chance(&mut self.entropy),
+            provisional: NewNetwork::by_chance(&mut self.entropy),
+        };
         let (config, known) = (self.config.clone(), self.known.clone());
         let script = Script::new(now, |desk| start::start(desk, config, known, chance));
         self.state = State::Starting(Box::new(script));
@@ -312,26 +311,12 @@ impl Znp {
             self.back_up_by(now + BACKUP_AFTER_CHANGE);
         } else if message.is(&ZDO_PERMIT_JOIN_IND) {
             self.event(NcpEvent::PermitJoin { seconds: message.u8("duration") });
-        } else if let Some((from, cluster, payload)) = zdo::told(message) {
-            self.take_zdo(now, message.is(&ZDO_MSG_CB_INCOMING), from, cluster, payload);
+        } else if let Some(told) = zdo::told(message)
+            && self.echo.is_news(now, message.is(&ZDO_MSG_CB_INCOMING), &told)
+        {
+            let (from, cluster, payload) = told;
+            self.event(NcpEvent::Zdo { from, cluster, payload });
         }
-    }
-
-    /// Z-Stack tells ZDO messages as they came and in its own words, or in one of the two ways only, by firmware.
-    fn take_zdo(&mut self, now: Instant, is_raw: bool, from: Nwk, cluster: ClusterId, payload: Vec<u8>) {
-        self.told.retain(|(at, ..)| now.saturating_duration_since(*at) < TWICE_WITHIN);
-        let is_same = |told: &(Instant, bool, Nwk, ClusterId, Vec<u8>)| {
-            told.1 != is_raw && (told.2, told.3) == (from, cluster) && told.4 == payload
-        };
-        if let Some(at) = self.told.iter().position(is_same) {
-            self.told.remove(at);
-            return;
-        }
-        if self.told.len() == TOLD_LEN_MAX {
-            self.told.pop_front();
-        }
-        self.told.push_back((now, is_raw, from, cluster, payload.clone()));
-        self.event(NcpEvent::Zdo { from, cluster, payload });
     }
 
     fn take_long(&mut self, message: &Message) {
@@ -572,23 +557,6 @@ impl Ncp for Znp {
             }
         }
         self.turn(now);
-    }
-}
-
-fn new_network(entropy: &mut Entropy) -> NewNetwork {
-    let mut bytes = [0; 27];
-    entropy(&mut bytes);
-    let [pan_low, pan_high, channel, rest @ ..] = bytes;
-    // 1 to 0xfff0: the last few have meanings.
-    let pan_id = 1 + u16::from_le_bytes([pan_low, pan_high]) % 0xfff0;
-    let (extended_pan_id, key) = rest.split_at(8);
-    let extended_pan_id = extended_pan_id.iter().fold(0, |id, byte| id << 8 | u64::from(*byte));
-    NewNetwork {
-        pan_id,
-        // Neither nothing nor all ones, which mean "none".
-        extended_pan_id: Ieee(if matches!(extended_pan_id, 0 | u64::MAX) { 1 } else { extended_pan_id }),
-        key: Key(key.try_into().expect("16 of 27 bytes are left")),
-        channel: Channel(11 + channel % 16),
     }
 }
 

@@ -1,5 +1,8 @@
 //! ZDO messages between how they go on the air and how MT puts them. What they say is the business of `zigbee::zdo`.
 
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
 use crate::zigbee::ncp::znp::mt::commands::*;
 use crate::zigbee::ncp::znp::mt::{Command, Message};
 use crate::zigbee::types::{ClusterId, Ieee, Nwk};
@@ -88,7 +91,7 @@ fn binding(mut data: Vec<u8>) -> Vec<u8> {
 }
 
 /// What the stick tells of a ZDO message that came, as it was on the air behind its sequence number.
-pub fn told(message: &Message) -> Option<(Nwk, ClusterId, Vec<u8>)> {
+pub fn told(message: &Message) -> Option<Told> {
     if message.is(&ZDO_MSG_CB_INCOMING) {
         let cluster = ClusterId(message.u16("clusterid"));
         return Some((Nwk(message.u16("srcaddr")), cluster, message.bytes("msgdata").to_vec()));
@@ -117,9 +120,37 @@ pub fn told(message: &Message) -> Option<(Nwk, ClusterId, Vec<u8>)> {
     Some((Nwk(message.u16("srcaddr")), ClusterId(*cluster), payload))
 }
 
-fn address_response(nwk: Nwk, ieee: Ieee) -> (Nwk, ClusterId, Vec<u8>) {
+fn address_response(nwk: Nwk, ieee: Ieee) -> Told {
     let payload = [&[0][..], &ieee.0.to_le_bytes(), &nwk.0.to_le_bytes()].concat();
     (nwk, NWK_ADDRESS_RESPONSE, payload)
+}
+
+/// The same message told in two ways is told within this time.
+const TWICE_WITHIN: Duration = Duration::from_secs(1);
+const TOLD_LEN_MAX: usize = 8;
+
+/// Where a ZDO message came from, its cluster and what it said.
+pub type Told = (Nwk, ClusterId, Vec<u8>);
+
+/// Z-Stack tells ZDO messages as they came and in its own words, or in one of the two ways only, by firmware. Whichever comes
+/// second is an echo.
+#[derive(Debug, Default)]
+pub struct Echo(VecDeque<(Instant, bool, Told)>);
+
+impl Echo {
+    /// `is_raw` is of the first way.
+    pub fn is_news(&mut self, now: Instant, is_raw: bool, told: &Told) -> bool {
+        self.0.retain(|(at, ..)| now.saturating_duration_since(*at) < TWICE_WITHIN);
+        if let Some(at) = self.0.iter().position(|(_, was_raw, before)| *was_raw != is_raw && before == told) {
+            self.0.remove(at);
+            return false;
+        }
+        if self.0.len() == TOLD_LEN_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, is_raw, told.clone()));
+        true
+    }
 }
 
 #[cfg(test)]
