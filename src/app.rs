@@ -2,6 +2,7 @@
 //! that knows all of them; holds no policy of its own.
 #![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
 
+mod radio;
 mod tooling;
 
 use std::collections::BTreeMap;
@@ -25,10 +26,11 @@ use crate::gateway::context::Context;
 use crate::gateway::listen::{BindError, Listener, raise_open_files};
 use crate::gateway::route::Routes;
 use crate::gateway::session::{AUTH_WITHIN, Door, Feeds, Registry};
+use crate::home::{DeviceSource, Keeper};
 use crate::mcp::server::Server;
 use crate::net::https::Https;
 use crate::router::{Roster, Router};
-use crate::store::{OpenError, Store, WriteError};
+use crate::store::{OpenError, ReadError, Store, WriteError};
 
 /// Threads beside the one that does everything: disk reads and name look-ups, one at a time each.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -41,6 +43,8 @@ pub struct Setup {
     pub watcher: Option<Watcher>,
     /// Absent where somebody else has set up the logs.
     pub log: Option<LogHandle>,
+    /// Who knows devices, in the place of those whom the config names: for tests.
+    pub sources: Option<Vec<Arc<dyn DeviceSource>>>,
 }
 
 /// Why a hub does not start.
@@ -52,6 +56,8 @@ pub enum StartError {
     Store(#[from] OpenError),
     #[error("the first model profile could not be written: {0}")]
     Seed(#[from] WriteError),
+    #[error("the devices of the house could not be read: {0}")]
+    House(#[from] ReadError),
     #[error("the runtime could not be started: {0}")]
     Runtime(std::io::Error),
 }
@@ -70,6 +76,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 pub struct Hub {
     listener: Listener,
     store: Store,
+    home: Keeper,
     config: watch::Receiver<Arc<Config>>,
     watcher: Option<Watcher>,
     log: Option<LogHandle>,
@@ -79,7 +86,7 @@ pub struct Hub {
 impl Hub {
     /// Opens the store and the door.
     pub async fn open(setup: Setup) -> Result<Hub, StartError> {
-        let Setup { config, watcher, log } = setup;
+        let Setup { config, watcher, log, sources } = setup;
         let first = config.borrow().clone();
         let gateway = &first.gateway;
         raise_open_files();
@@ -87,7 +94,12 @@ impl Hub {
         let listener = Listener::bind(SocketAddr::new(gateway.host, gateway.port))?;
         let store = Store::open(&first.store.path)?;
         store.seed_profile(&first.model_profile).await?;
-        Ok(Hub { listener, store, config, watcher, log, client: Https::new() })
+        let sources = match sources {
+            Some(sources) => sources,
+            None => radio::sources(&first, &store).await,
+        };
+        let home = Keeper::start(store.clone(), sources).await?;
+        Ok(Hub { listener, store, home, config, watcher, log, client: Https::new() })
     }
 
     /// Where it listens.
@@ -102,12 +114,12 @@ impl Hub {
 
     /// Serves until `stop` ends, then drains and closes the store.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Hub { listener, store, config, watcher, log, client } = self;
+        let Hub { listener, store, home, config, watcher, log, client } = self;
         let first = build_roster(&config.borrow(), &client);
         let (roster, rostered) = watch::channel(Arc::new(first));
         let (shutdown, stopping) = watch::channel(false);
         let gate = Gate::new(store.clone(), config.clone(), clock());
-        let tooling = Tooling::new(&store, &config, &gate, &client, listener.local_addr());
+        let tooling = Tooling::new(&store, &home, &config, &gate, &client);
         let tools = tooling.service.clone();
         let router = Router::new(config.clone(), rostered, store.clone(), tools.clone());
         tooling.bind(&router);
@@ -118,12 +130,11 @@ impl Hub {
             started_at: Instant::now(),
             store: store.clone(),
             mcp: Server::new(tools.clone(), env!("CARGO_PKG_VERSION"), stopping.clone()),
-            desk: tooling.desk.clone(),
             sessions: Door {
                 router,
                 registry: Registry::default(),
                 store: store.clone(),
-                feeds: Feeds::new(store.clone(), tools.clone()),
+                feeds: Feeds::new(store.clone(), tools.clone(), Some(home.clone())),
                 tools: tools.clone(),
                 gate: gate.clone(),
                 auth_within: AUTH_WITHIN,
@@ -162,6 +173,8 @@ impl Hub {
         // Whoever called hears no more; what was called stands in the audit.
         tooling.service.flush().await;
         drop(tooling);
+        // Newest states and history lie in the store before it closes.
+        home.close().await;
         if !store.close().await {
             tracing::error!("the store did not close in time");
         }

@@ -120,7 +120,7 @@ struct Talk {
 
 impl Talk {
     async fn open(args: &Args) -> anyhow::Result<Talk> {
-        let place = Place { url: &args.url, token: &args.token };
+        let place = Place { url: args.url.clone(), token: &args.token };
         let features: &[&str] = if args.reasoning { &["reasoning"] } else { &[] };
         Ok(Talk { line: Line::connect(place, "hearth chat", features).await?, asked: 0 })
     }

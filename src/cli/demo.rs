@@ -76,6 +76,7 @@ async fn open(config: Config, any_port: bool, log: log::LogHandle) -> Result<Hub
         config: watch::channel(Arc::new(config.clone())).1,
         watcher: None,
         log: Some(log.clone()),
+        sources: None,
     };
     match Hub::open(setup(&config)).await {
         Err(StartError::Bind(BindError::InUse(_))) if any_port => {

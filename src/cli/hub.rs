@@ -10,6 +10,8 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 use ureq::http::{Method, Request, Response};
 
+use crate::cli::line::Place;
+
 /// For each question to the hub.
 const ASK_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -50,6 +52,12 @@ pub struct Hub {
 impl HubArgs {
     pub fn hub(&self) -> anyhow::Result<Hub> {
         Hub::new(&self.url, &self.token)
+    }
+
+    /// Its WebSocket.
+    pub fn place(&self) -> anyhow::Result<Place<'_>> {
+        let base = base_url(&self.url)?;
+        Ok(Place { url: format!("{}/ws/chat", base.replacen("http", "ws", 1)), token: &self.token })
     }
 }
 

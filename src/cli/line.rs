@@ -23,10 +23,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// Which hub is meant, and as whom.
-#[derive(Clone, Copy)]
 pub struct Place<'a> {
     /// Of the WebSocket.
-    pub url: &'a str,
+    pub url: String,
     pub token: &'a TokenArg,
 }
 
@@ -38,8 +37,8 @@ pub struct Line {
 impl Line {
     /// Dials and says `hello` as `client`, with these features.
     pub async fn connect(place: Place<'_>, client: &str, features: &[&str]) -> anyhow::Result<Line> {
-        let url = place.url;
-        let rest = url.strip_prefix("ws://").ok_or_else(|| anyhow!("--url: a hub's address begins with ws://"))?;
+        let rest =
+            place.url.strip_prefix("ws://").ok_or_else(|| anyhow!("--url: a hub's address begins with ws://"))?;
         let authority = rest.split('/').next().unwrap_or_default();
         let address = if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) {
             authority.to_owned()
@@ -51,7 +50,7 @@ impl Line {
                 .await
                 .with_context(|| format!("no hub at {address}; is it running? (`hearth serve`, or `hearth demo`)"))?;
             stream.set_nodelay(true)?;
-            let (socket, _) = client_async(handshake(place)?, stream).await.map_err(refused)?;
+            let (socket, _) = client_async(handshake(&place)?, stream).await.map_err(refused)?;
             let mut line = Line { socket };
             line.receive().await?;
             let client = json!({ "name": client, "version": env!("CARGO_PKG_VERSION") });
@@ -85,9 +84,9 @@ impl Line {
 }
 
 /// The opening of the WebSocket, as whoever the token says.
-fn handshake(place: Place<'_>) -> anyhow::Result<Request> {
-    let mut request = place.url.into_client_request().context("--url")?;
-    if let Some(token) = place.token.token_for(&base_url(place.url)?) {
+fn handshake(place: &Place<'_>) -> anyhow::Result<Request> {
+    let mut request = place.url.as_str().into_client_request().context("--url")?;
+    if let Some(token) = place.token.token_for(&base_url(&place.url)?) {
         let value = format!("Bearer {token}").parse().context("--token: it holds what no token does")?;
         request.headers_mut().insert(AUTHORIZATION, value);
     }

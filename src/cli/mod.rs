@@ -7,16 +7,20 @@ mod check;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod demo;
+mod devices;
 mod doctor;
 mod exec_server;
+mod history;
 mod hub;
 mod line;
 mod listing;
 mod login;
 mod mcp;
+mod network;
+mod rooms;
+mod scenes;
 mod serve;
 mod settings;
-mod sign_in;
 mod tokens;
 mod tools;
 mod usage;
@@ -58,6 +62,16 @@ enum Command {
     #[cfg(feature = "conformance")]
     #[command(hide = true)]
     ConformanceServer(conformance::Args),
+    /// What is in the house: list, get, set, read, watch, pair, rename, room, remove, interview.
+    Devices(devices::Args),
+    /// The rooms of the house: list, set, delete.
+    Rooms(rooms::Args),
+    /// States of many devices that are called back together: list, recall, capture, delete.
+    Scenes(scenes::Args),
+    /// The radio: status, map, backup.
+    Network(network::Args),
+    /// How a property of a device was.
+    History(history::Args),
     /// Show what was asked for and what it cost.
     Usage(usage::Args),
     /// Show what the hub can do, and do it.
@@ -115,6 +129,11 @@ pub fn main() -> ExitCode {
         Command::Chat(args) => chat::run(args),
         #[cfg(feature = "conformance")]
         Command::ConformanceServer(args) => conformance::run(args),
+        Command::Devices(args) => devices::run(args),
+        Command::Rooms(args) => rooms::run(args),
+        Command::Scenes(args) => scenes::run(args),
+        Command::Network(args) => network::run(args),
+        Command::History(args) => history::run(args),
         Command::Usage(args) => usage::run(args),
         Command::Tools(args) => tools::run(args),
         Command::Mcp(args) => mcp::run(args),

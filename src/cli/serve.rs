@@ -22,7 +22,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => tracing::info!(overrides, "no configuration file: the defaults are in force"),
     }
     let (watcher, config) = Watcher::new(&loaded, process_env().collect());
-    let setup = Setup { config, watcher: Some(watcher), log: Some(log) };
+    let setup = Setup { config, watcher: Some(watcher), log: Some(log), sources: None };
     app::runtime()?.block_on(async {
         // From the first moment: a stop that comes while the store opens is not lost.
         let stop = app::stop_signal();

@@ -201,7 +201,7 @@ fn call(hub: Hub, name: &str, words: &[String], json: bool) -> anyhow::Result<Ex
             // Nobody listens any more where Ctrl-C came.
             let _ = sender.blocking_send(last);
         });
-        let mut bar = Bar { terminal: std::io::stderr().is_terminal() && !json, drawn: false };
+        let mut bar = Bar::new(!json);
         loop {
             let one = tokio::select! {
                 one = news.recv() => one.ok_or_else(|| anyhow!("the call ended without an end"))?,
@@ -226,8 +226,20 @@ fn call(hub: Hub, name: &str, words: &[String], json: bool) -> anyhow::Result<Ex
     })
 }
 
-/// Reads the events of a call until its last one.
+/// Calls the tool and tells of its steps.
 fn listen(hub: &Hub, path: &str, arguments: &Value, news: &mpsc::Sender<News>) -> anyhow::Result<News> {
+    let step = |step| news.blocking_send(News::Step(step)).map_err(|_| anyhow!("cancelled"));
+    Ok(News::Result(in_steps(hub, path, arguments, step)?))
+}
+
+/// Calls the tool at this path and waits for its result, `{"content","structured"?,"is_error"}`, for as long as it takes; each
+/// step goes to `step`. The end of the process hangs up, and that cancels the call.
+pub(super) fn in_steps(
+    hub: &Hub,
+    path: &str,
+    arguments: &Value,
+    mut step: impl FnMut(Value) -> anyhow::Result<()>,
+) -> anyhow::Result<Value> {
     let mut lines = BufReader::new(hub.events(path, arguments)?);
     let mut name = String::new();
     loop {
@@ -243,8 +255,8 @@ fn listen(hub: &Hub, path: &str, arguments: &Value, news: &mpsc::Sender<News>) -
         let Some(data) = line.strip_prefix("data: ") else { continue };
         let data: Value = serde_json::from_str(data).context("the hub sent no JSON")?;
         match name.as_str() {
-            "progress" => news.blocking_send(News::Step(data)).map_err(|_| anyhow!("cancelled"))?,
-            "result" => return Ok(News::Result(data)),
+            "progress" => step(data)?,
+            "result" => return Ok(data),
             "error" => bail!("the hub says: {}", harmless(data["message"].as_str().unwrap_or_default())),
             _ => {}
         }
@@ -282,13 +294,18 @@ fn said(result: &Value) -> String {
 }
 
 /// One line on a terminal, drawn over and over; elsewhere nothing.
-struct Bar {
+pub(super) struct Bar {
     terminal: bool,
     drawn: bool,
 }
 
 impl Bar {
-    fn draw(&mut self, step: &Value) {
+    /// On stderr, where that is a terminal and somebody is to see it.
+    pub(super) fn new(is_shown: bool) -> Bar {
+        Bar { terminal: std::io::stderr().is_terminal() && is_shown, drawn: false }
+    }
+
+    pub(super) fn draw(&mut self, step: &Value) {
         if self.terminal {
             self.drawn = true;
             eprint!("\r\x1b[2K{}", bar(step));
@@ -296,7 +313,7 @@ impl Bar {
         }
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
             eprint!("\r\x1b[2K");
         }

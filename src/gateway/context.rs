@@ -17,7 +17,6 @@ use crate::gateway::respond::{self, Response};
 use crate::gateway::session::Door;
 use crate::mcp::Service;
 use crate::mcp::server::Server;
-use crate::mcp::upstream::oauth::Desk;
 use crate::store::Store;
 
 /// A request as handlers get it. Its body has not been read: see [`read_body`].
@@ -41,8 +40,6 @@ pub struct Context {
     pub store: Store,
     pub tools: Service,
     pub mcp: Arc<Server>,
-    /// Where browsers come back from signing in to servers.
-    pub desk: Arc<Desk>,
 }
 
 /// What the path had in the places of a pattern.

@@ -10,6 +10,7 @@ use hyper::header::{
     RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::common::error::{ErrorBody, ErrorCode};
 
@@ -47,7 +48,12 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 
 /// RFC 9457: an error, with the code that clients act on.
 pub fn problem(status: StatusCode, error: &ErrorBody) -> Response {
-    let mut response = typed(status, "application/problem+json", problem_text(status, error));
+    problem_with(status, error, &Map::new())
+}
+
+/// The same with members of its own (RFC 9457 §3.2).
+pub fn problem_with(status: StatusCode, error: &ErrorBody, beside: &Map<String, Value>) -> Response {
+    let mut response = typed(status, "application/problem+json", text_of(status, error, beside));
     if let Some(wait_ms) = error.retry_after_ms {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1000)));
     }
@@ -56,6 +62,10 @@ pub fn problem(status: StatusCode, error: &ErrorBody) -> Response {
 
 /// The body of [`problem`], also for the answers that are written without HTTP's help.
 pub fn problem_text(status: StatusCode, error: &ErrorBody) -> Vec<u8> {
+    text_of(status, error, &Map::new())
+}
+
+fn text_of(status: StatusCode, error: &ErrorBody, beside: &Map<String, Value>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Problem<'a> {
         r#type: &'a str,
@@ -66,6 +76,8 @@ pub fn problem_text(status: StatusCode, error: &ErrorBody) -> Vec<u8> {
         retryable: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
+        #[serde(flatten)]
+        beside: &'a Map<String, Value>,
     }
     let problem = Problem {
         r#type: "about:blank",
@@ -75,6 +87,7 @@ pub fn problem_text(status: StatusCode, error: &ErrorBody) -> Vec<u8> {
         code: error.code,
         retryable: error.retryable,
         retry_after_ms: error.retry_after_ms,
+        beside,
     };
     serde_json::to_vec(&problem).expect("strings and numbers are JSON")
 }

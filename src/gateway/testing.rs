@@ -18,8 +18,6 @@ use crate::gateway::route::Routes;
 use crate::gateway::session::{AUTH_WITHIN, Door, Feeds, Registry};
 use crate::mcp::Service;
 use crate::mcp::server::Server;
-use crate::mcp::upstream::oauth::Desk;
-use crate::net::https::Https;
 use crate::router::{Roster, Router};
 use crate::store::Store;
 
@@ -77,7 +75,7 @@ pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<b
     let clock = || Moment { at: Instant::now(), unix_ms: 1_800_000_000_000 };
     let gate = Gate::new(store.clone(), config.clone(), Arc::new(clock));
     let mcp = Server::new(tools.clone(), "9.9.9", shutdown.clone());
-    let feeds = Feeds::new(store.clone(), tools.clone());
+    let feeds = Feeds::new(store.clone(), tools.clone(), None);
     let sessions = Door {
         router,
         registry: Registry::default(),
@@ -88,9 +86,7 @@ pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<b
         auth_within: AUTH_WITHIN,
         shutdown,
     };
-    let desk = Desk::new(store.clone(), Https::new(), "http://localhost:8000".into(), || 1_800_000_000_000);
     Context {
-        desk,
         config,
         hostname: "kitchen".into(),
         version: "9.9.9",

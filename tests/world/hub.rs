@@ -62,7 +62,7 @@ async fn open(config: Config, folder: TempDir) -> Running {
     let (opened, open) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = std::thread::spawn(move || {
-        let setup = Setup { config: receiver, watcher: None, log: None };
+        let setup = Setup { config: receiver, watcher: None, log: None, sources: None };
         app::runtime().expect("a runtime").block_on(async {
             let hub = Hub::open(setup).await.unwrap_or_else(|error| panic!("the hub does not start: {error}"));
             // A test that is gone asks nothing.

@@ -229,7 +229,7 @@ impl World {
             let family = topic.families()[0];
             let record =
                 (!way.is_multiple_of(5)).then(|| json!({ "value": "é".repeat([1, 20_000][usize::from(way) % 2]) }));
-            Arc::new(Told { family, key: "c-1".into(), revision: 1, deleted: record.is_none(), record })
+            Arc::new(Told::new(family, "c-1", 1, record.is_none(), record))
         };
         let heard = match self.loading.pop_front() {
             Some(topic) if !way.is_multiple_of(4) => {

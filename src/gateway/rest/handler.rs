@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{self, Sent, escape, gather};
 use super::table::{Answer, Operation, Row, placeholders};
-use super::{expected_revision, nothing_at, problem, strict_json, with_revision};
+use super::{expected_revision, nothing_at, problem, problem_with, strict_json, with_revision};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::gateway::context::{Context, Request, parameter, principal, read_body};
 use crate::gateway::respond::{self, Response};
@@ -34,7 +34,10 @@ pub async fn answer(
     let body = match is_asked_by_query {
         true => Map::new(),
         false => match read_object(request).await {
-            Ok(body) => body,
+            Ok(body) => match operation.body {
+                Some(argument) => Map::from_iter([(argument.to_owned(), body.into())]),
+                None => body,
+            },
             Err(refused) => return *refused,
         },
     };
@@ -46,7 +49,7 @@ pub async fn answer(
     let call = Call { tool: tool.name.clone(), arguments, who, reach: Reach::default() };
     match result(context.tools.call(call).await) {
         Ok(result) => asked.answer(operation.answer, &result),
-        Err(error) => problem(&error),
+        Err(failed) => problem_with(&failed.error, &failed.beside),
     }
 }
 
@@ -159,21 +162,39 @@ fn check_type(headers: &HeaderMap) -> Result<(), Box<Response>> {
 }
 
 /// What a client of a row sees of a call: the structured result, or the error.
-fn result(came: Result<Outcome, Fault>) -> Result<Value, ErrorBody> {
+fn result(came: Result<Outcome, Fault>) -> Result<Value, Box<Failed>> {
     match came {
-        Ok(Outcome::Done(output)) if output.is_error => Err(failure(&output)),
+        Ok(Outcome::Done(output)) if output.is_error => Err(Box::new(failure(output))),
         Ok(Outcome::Done(ToolOutput { structured: Some(value), .. })) => Ok(value),
         Ok(Outcome::Done(output)) => Ok(json!({ "content": output.content })),
-        Ok(Outcome::InputRequired { .. }) => Err(unanswered()),
-        Err(fault) => Err(fault.error),
+        Ok(Outcome::InputRequired { .. }) => Err(Box::new(unanswered().into())),
+        Err(fault) => Err(Box::new(fault.error.into())),
+    }
+}
+
+/// A call that failed, and what of its result stands beside the error: each device's part of it.
+struct Failed {
+    error: ErrorBody,
+    beside: Map<String, Value>,
+}
+
+impl From<ErrorBody> for Failed {
+    fn from(error: ErrorBody) -> Failed {
+        Failed { error, beside: Map::new() }
     }
 }
 
 /// A tool that failed in words: with a code where it gave one (`{"error": {"code", "message", "retryable"}}`), and otherwise
 /// the request is at fault, since a tool that is at fault has a [`Fault`].
-fn failure(output: &ToolOutput) -> ErrorBody {
-    let told = output.structured.as_ref().and_then(|value| serde_json::from_value(value["error"].clone()).ok());
-    told.unwrap_or_else(|| ErrorBody::new(ErrorCode::BadRequest, output.words()))
+fn failure(mut output: ToolOutput) -> Failed {
+    let mut beside = match output.structured.take() {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    match beside.remove("error").and_then(|error| serde_json::from_value(error).ok()) {
+        Some(error) => Failed { error, beside },
+        None => ErrorBody::new(ErrorCode::BadRequest, output.words()).into(),
+    }
 }
 
 /// Over HTTP nobody can be asked back.

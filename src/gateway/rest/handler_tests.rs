@@ -149,7 +149,9 @@ fn every_code_has_the_status_of_the_documentation() {
         (ErrorCode::BudgetExhausted, 429),
         (ErrorCode::Offline, 503),
         (ErrorCode::Timeout, 504),
-        (ErrorCode::DeviceUnreachable, 500),
+        (ErrorCode::DeviceUnreachable, 504),
+        (ErrorCode::DeviceRejected, 422),
+        (ErrorCode::RadioDown, 503),
         (ErrorCode::Internal, 500),
     ] {
         let problem = crate::gateway::rest::problem(&ErrorBody::new(code, "why"));

@@ -19,6 +19,7 @@ pub mod usage;
 use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::Role;
@@ -54,17 +55,22 @@ fn status_of(code: ErrorCode) -> StatusCode {
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::Conflict => StatusCode::CONFLICT,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::Unsupported | ErrorCode::DeviceRejected => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::RateLimited | ErrorCode::BudgetExhausted => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::Offline => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::Offline | ErrorCode::RadioDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Timeout | ErrorCode::DeviceUnreachable => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 /// An error with the HTTP status that its code stands for.
 pub(super) fn problem(error: &ErrorBody) -> Response {
-    let mut response = respond::problem(status_of(error.code), error);
+    problem_with(error, &Map::new())
+}
+
+/// The same with members of its own.
+fn problem_with(error: &ErrorBody, beside: &Map<String, Value>) -> Response {
+    let mut response = respond::problem_with(status_of(error.code), error, beside);
     if error.code == ErrorCode::Unauthenticated {
         // RFC 9110 §11.6.1: a 401 says how to come in.
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -124,7 +124,11 @@ fn described(row: &'static Row, operation: &'static Operation, tool: &Definition
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }
-    if has_body && let Some(body) = body_of(&input, &in_path) {
+    let body = match operation.body {
+        Some(argument) => Some(whole_body(&input["properties"][argument])),
+        None => body_of(&input, &in_path).filter(|_| has_body),
+    };
+    if let Some(body) = body {
         described["requestBody"] = body;
     }
     let mut responses = Map::new();
@@ -254,6 +258,11 @@ fn body_of(input: &Value, in_path: &[&str]) -> Option<Value> {
         is_required = !required.is_empty();
     }
     Some(json!({ "required": is_required, "content": { "application/json": { "schema": schema } } }))
+}
+
+/// The body that is one argument as a whole.
+fn whole_body(schema: &Value) -> Value {
+    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
 }
 
 /// A tool's schema as a part of this document: its definitions become components, and its references lead there.

@@ -17,6 +17,8 @@ pub struct Operation {
     pub method: Method,
     pub tool: &'static str,
     pub answer: Answer,
+    /// The argument that the whole body is; `None`: its fields are arguments.
+    pub body: Option<&'static str>,
 }
 
 /// What a success looks like.
@@ -31,29 +33,34 @@ pub enum Answer {
 }
 
 const fn get(tool: &'static str) -> Operation {
-    Operation { method: Method::GET, tool, answer: Answer::Shown }
+    Operation { method: Method::GET, tool, answer: Answer::Shown, body: None }
 }
 
 const fn put(tool: &'static str) -> Operation {
-    Operation { method: Method::PUT, tool, answer: Answer::Shown }
+    Operation { method: Method::PUT, tool, answer: Answer::Shown, body: None }
 }
 
 const fn patch(tool: &'static str) -> Operation {
-    Operation { method: Method::PATCH, tool, answer: Answer::Shown }
+    Operation { method: Method::PATCH, tool, answer: Answer::Shown, body: None }
 }
 
 const fn delete(tool: &'static str) -> Operation {
-    Operation { method: Method::DELETE, tool, answer: Answer::Gone }
+    Operation { method: Method::DELETE, tool, answer: Answer::Gone, body: None }
 }
 
 /// A POST that makes something.
 const fn make(tool: &'static str, place: Option<&'static str>) -> Operation {
-    Operation { method: Method::POST, tool, answer: Answer::Made(place) }
+    Operation { method: Method::POST, tool, answer: Answer::Made(place), body: None }
 }
 
 /// A POST that does something.
 const fn act(tool: &'static str) -> Operation {
-    Operation { method: Method::POST, tool, answer: Answer::Shown }
+    Operation { method: Method::POST, tool, answer: Answer::Shown, body: None }
+}
+
+/// A PUT whose body is one argument as a whole.
+const fn put_whole(tool: &'static str, argument: &'static str) -> Operation {
+    Operation { method: Method::PUT, tool, answer: Answer::Shown, body: Some(argument) }
 }
 
 /// In the order of `docs/API.md`. A pattern stands here once, and a tool too.
@@ -96,10 +103,6 @@ pub static ROWS: &[Row] = &[
     },
     Row { pattern: "/api/v1/mcp-servers/{slug}/refresh", operations: &[act("mcp_servers.refresh")] },
     Row { pattern: "/api/v1/mcp-servers/{slug}/approve", operations: &[act("mcp_servers.approve")] },
-    Row {
-        pattern: "/api/v1/mcp-servers/{slug}/sign-in",
-        operations: &[act("mcp_servers.sign_in"), delete("mcp_servers.sign_out")],
-    },
     Row { pattern: "/api/v1/mcp-servers/{slug}/status", operations: &[get("mcp_servers.status")] },
     Row { pattern: "/api/v1/mcp-servers/{slug}/changes", operations: &[get("mcp_servers.changes")] },
     Row { pattern: "/api/v1/tool-overlays", operations: &[get("tool_overlays.list")] },
@@ -108,6 +111,33 @@ pub static ROWS: &[Row] = &[
         operations: &[get("tool_overlays.get"), put("tool_overlays.set"), delete("tool_overlays.delete")],
     },
     Row { pattern: "/api/v1/tool-conflicts", operations: &[get("tools.conflicts")] },
+    Row { pattern: "/api/v1/devices", operations: &[get("devices.list")] },
+    Row {
+        pattern: "/api/v1/devices/{device}",
+        operations: &[get("devices.get"), patch("devices.rename"), delete("devices.remove")],
+    },
+    Row { pattern: "/api/v1/devices/{targets}/state", operations: &[put_whole("devices.set", "set")] },
+    Row { pattern: "/api/v1/devices/{device}/read", operations: &[act("devices.read")] },
+    Row { pattern: "/api/v1/devices/{device}/interview", operations: &[act("devices.interview")] },
+    Row { pattern: "/api/v1/rooms", operations: &[get("rooms.list")] },
+    Row { pattern: "/api/v1/rooms/{room}", operations: &[get("rooms.get"), put("rooms.set"), delete("rooms.delete")] },
+    Row { pattern: "/api/v1/groups", operations: &[get("groups.list")] },
+    Row {
+        pattern: "/api/v1/groups/{group}",
+        operations: &[get("groups.get"), put("groups.set"), delete("groups.delete")],
+    },
+    Row { pattern: "/api/v1/scenes", operations: &[get("scenes.list")] },
+    Row {
+        pattern: "/api/v1/scenes/{scene}",
+        operations: &[get("scenes.get"), put("scenes.set"), delete("scenes.delete")],
+    },
+    Row { pattern: "/api/v1/scenes/{scene}/recall", operations: &[act("scenes.recall")] },
+    Row { pattern: "/api/v1/scenes/{scene}/capture", operations: &[act("scenes.capture")] },
+    Row { pattern: "/api/v1/history", operations: &[get("history.query")] },
+    Row { pattern: "/api/v1/zigbee", operations: &[get("network.status")] },
+    Row { pattern: "/api/v1/zigbee/map", operations: &[get("network.map")] },
+    Row { pattern: "/api/v1/zigbee/backup", operations: &[get("network.backup")] },
+    Row { pattern: "/api/v1/zigbee/pairing", operations: &[act("pairing.start"), delete("pairing.stop")] },
     Row { pattern: "/api/v1/audit", operations: &[get("audit.list")] },
 ];
 
@@ -145,7 +175,7 @@ mod tests {
             );
             let mut methods = BTreeSet::new();
             for operation in row.operations {
-                let Operation { method, tool, answer } = operation;
+                let Operation { method, tool, answer, body } = operation;
                 assert!(methods.insert(method.as_str()), "{method} {} stands here once", row.pattern);
                 assert!(tools.insert(*tool), "{tool} stands here once");
                 let is_fit = match *method {
@@ -155,6 +185,8 @@ mod tests {
                     _ => false,
                 };
                 assert!(is_fit, "{method} {}: {answer:?}", row.pattern);
+                let has_body = !matches!(*method, Method::GET | Method::DELETE);
+                assert!(body.is_none_or(|name| has_body && row.placeholders().all(|other| other != name)), "{tool}");
                 if let Answer::Made(Some(place)) = answer {
                     assert!(ROWS.iter().any(|row| row.pattern == *place), "{place} is a row");
                 }

@@ -8,8 +8,10 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use crate::gateway::session::house::{self, House};
 use crate::gateway::session::inbox::Inbox;
-use crate::gateway::session::topics::{Family, Told};
+use crate::gateway::session::topics::{Family, Sight, Told, Topic};
+use crate::home::{Heard, Keeper};
 use crate::mcp::{Changed, Service, public};
 use crate::store::{Change, Feed, Kind, Seen, Store};
 
@@ -23,6 +25,8 @@ pub struct Feeds(Arc<Shared>);
 struct Shared {
     store: Store,
     tools: Service,
+    /// Absent in a hub without devices, as some tests have it.
+    home: Option<Keeper>,
     listeners: Mutex<Listeners>,
     /// The last listener has left.
     alone: Notify,
@@ -43,8 +47,13 @@ pub struct Listener {
 }
 
 impl Feeds {
-    pub fn new(store: Store, tools: Service) -> Feeds {
-        Feeds(Arc::new(Shared { store, tools, listeners: Mutex::default(), alone: Notify::new() }))
+    pub fn new(store: Store, tools: Service, home: Option<Keeper>) -> Feeds {
+        Feeds(Arc::new(Shared { store, tools, home, listeners: Mutex::default(), alone: Notify::new() }))
+    }
+
+    /// The devices of the house.
+    pub fn home(&self) -> Option<&Keeper> {
+        self.0.home.as_ref()
     }
 
     /// An inbox into which every change comes that is made from now on.
@@ -55,12 +64,20 @@ impl Feeds {
             listeners.is_running = true;
             // Here and not in the task: whoever reads the store after this call misses nothing.
             let (feed, changes) = (shared.store.subscribe(), shared.tools.changes());
-            tokio::spawn(run(shared.clone(), feed, changes));
+            let house = shared.home.clone().map(House::new);
+            tokio::spawn(run(shared.clone(), feed, changes, house));
         }
         let (id, inbox) = (listeners.next, Arc::<Inbox>::default());
         listeners.next += 1;
         listeners.inboxes.insert(id, inbox.clone());
         Listener { feeds: self.clone(), id, inbox }
+    }
+}
+
+impl Listener {
+    /// The devices of the house.
+    pub fn home(&self) -> Option<&Keeper> {
+        self.feeds.0.home.as_ref()
     }
 }
 
@@ -110,7 +127,11 @@ impl Shared {
         match read.await {
             Ok(records) => {
                 for ((family, change), record) in wanted.into_iter().zip(records) {
-                    let told = Arc::new(as_it_is(family, change, record));
+                    let mut told = as_it_is(family, change, record);
+                    if let Some(home) = self.home.as_ref().filter(|_| Topic::Rooms.families().contains(&family)) {
+                        told.sight = Sight::Thing(home.clone());
+                    }
+                    let told = Arc::new(told);
                     inboxes.iter().for_each(|inbox| inbox.push(&told));
                 }
             }
@@ -128,16 +149,11 @@ fn as_it_is(family: Family, change: Change, record: Option<serde_json::Value>) -
     let Change { key, revision, deleted, .. } = change;
     let newer = record.as_ref().and_then(|record| record.get("revision")?.as_u64());
     let has_records = !matches!(family, Family::Usage | Family::Catalog);
-    Told {
-        family,
-        key,
-        revision: newer.unwrap_or(revision).max(revision),
-        deleted: if has_records { record.is_none() } else { deleted },
-        record,
-    }
+    let deleted = if has_records { record.is_none() } else { deleted };
+    Told::new(family, &key, newer.unwrap_or(revision).max(revision), deleted, record)
 }
 
-async fn run(shared: Arc<Shared>, mut feed: Feed, mut changes: broadcast::Receiver<Changed>) {
+async fn run(shared: Arc<Shared>, mut feed: Feed, mut changes: broadcast::Receiver<Changed>, mut house: Option<House>) {
     let mut store_is_open = true;
     loop {
         tokio::select! {
@@ -169,6 +185,20 @@ async fn run(shared: Arc<Shared>, mut feed: Feed, mut changes: broadcast::Receiv
                 // The registry lives as long as we do.
                 Err(RecvError::Closed) => return,
             },
+            heard = house::next(&mut house) => match heard {
+                Heard::Closed => house = None,
+                Heard::Lagged => {
+                    house.as_mut().into_iter().for_each(House::look_again);
+                    let missed = [Family::Device, Family::Radio, Family::Pairing];
+                    shared.inboxes().iter().for_each(|inbox| inbox.miss(Some(&missed)));
+                }
+                Heard::News(news) => {
+                    let told = house.as_mut().and_then(|house| house.told(news));
+                    if let Some(told) = told.map(Arc::new) {
+                        shared.inboxes().iter().for_each(|inbox| inbox.push(&told));
+                    }
+                }
+            },
             () = shared.alone.notified() => {}
         }
         if shared.is_over() {
@@ -182,8 +212,8 @@ mod tests {
     use std::future::poll_fn;
     use std::time::Duration;
 
-    use super::*;
-    use crate::gateway::session::topics::{Heard, Topic};
+    use super::{Arc, Changed, Feeds, Listener, Service, Store, Topic, broadcast, public};
+    use crate::gateway::session::topics::Heard;
     use crate::store::Setting;
 
     const HANG: Duration = Duration::from_secs(10);
@@ -197,7 +227,7 @@ mod tests {
         let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
         let (changed, _) = broadcast::channel(4);
         let tools = Service::new(Vec::new(), changed.clone());
-        (Feeds::new(store.clone(), tools), store, changed, folder)
+        (Feeds::new(store.clone(), tools, None), store, changed, folder)
     }
 
     fn setting(value: u64) -> Setting {

@@ -47,13 +47,18 @@ impl Inbox {
         if !topics.iter().any(|topic| topic.has(told.family, &told.key)) {
             return;
         }
-        waits.retain(|old| old.family != told.family || old.key != told.key);
+        let mut told = told.clone();
+        if let Some(at) = waits.iter().position(|old| old.family == told.family && old.key == told.key) {
+            let old = waits.remove(at).expect("it is there");
+            // Of a device what changed adds up.
+            told = told.over(&old).map_or(told, Arc::new);
+        }
         if waits.len() >= WAITING_MAX {
             let crowded = |topic: &&Topic| waits.iter().any(|old| topic.has(old.family, &old.key));
             missed.extend(topics.iter().filter(crowded).cloned());
             waits.clear();
         }
-        waits.push_back(told.clone());
+        waits.push_back(told);
         drop(waiting);
         self.waker.wake();
     }
@@ -96,7 +101,7 @@ mod tests {
     use super::*;
 
     fn told(family: Family, key: &str, revision: u64) -> Arc<Told> {
-        Arc::new(Told { family, key: key.into(), revision, deleted: false, record: None })
+        Arc::new(Told::new(family, key, revision, false, None))
     }
 
     fn all(inbox: &Inbox) -> Vec<Heard> {

@@ -8,6 +8,7 @@ pub mod close;
 mod delay;
 mod feeds;
 pub mod handshake;
+mod house;
 mod inbox;
 pub mod media;
 mod outbox;

@@ -81,7 +81,7 @@ impl House {
         let (tools_changed, _) = tokio::sync::broadcast::channel(16);
         context.tools = Service::new(vec![Arc::new(shed)], tools_changed.clone());
         context.sessions.tools = context.tools.clone();
-        context.sessions.feeds = Feeds::new(store.clone(), context.tools.clone());
+        context.sessions.feeds = Feeds::new(store.clone(), context.tools.clone(), None);
         context.sessions.router = Router::new(settings, roster_seen, store.clone(), context.tools.clone());
         context.sessions.store = store.clone();
         let context = Arc::new(context);

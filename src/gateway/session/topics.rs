@@ -2,12 +2,15 @@
 //! looked at in its public form.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::auth::{self, Denied};
 use crate::common::ids::is_conversation_id;
+use crate::common::time::UnixMillis;
 use crate::common::who::{HOUSE, Principal, Role};
+use crate::home::{Device, Keeper};
 use crate::store::Kind;
 
 /// Topics of one session.
@@ -18,6 +21,14 @@ pub const TOPICS_MAX: usize = 64;
 pub enum Topic {
     Conversations,
     Conversation(Box<str>),
+    /// All devices, and how the radios are.
+    Devices,
+    /// One device, by its id.
+    Device(Box<str>),
+    /// Rooms, groups and scenes.
+    Rooms,
+    /// The search for new devices, and their interviews.
+    Pairing,
     /// Servers behind the hub, and what lies over their tools.
     Mcp,
     /// Model profiles and user profiles.
@@ -30,10 +41,13 @@ pub enum Topic {
 }
 
 /// Topics by their word, with the tool that reads the same, and the least role that may use it.
-const TOPICS: [(&str, Topic, &str, Role); 7] = [
+const TOPICS: [(&str, Topic, &str, Role); 10] = [
     ("conversations", Topic::Conversations, "conversations.list", Role::Guest),
+    ("devices", Topic::Devices, "devices.list", Role::Guest),
     ("mcp", Topic::Mcp, "mcp_servers.list", Role::Owner),
+    ("pairing", Topic::Pairing, "pairing.start", Role::Owner),
     ("profiles", Topic::Profiles, "profiles.list", Role::Guest),
+    ("rooms", Topic::Rooms, "rooms.list", Role::Guest),
     ("settings", Topic::Settings, "settings.list", Role::Device),
     ("tools", Topic::Tools, "tools.list", Role::Guest),
     ("usage", Topic::Usage, "usage.get", Role::Member),
@@ -42,6 +56,12 @@ const TOPICS: [(&str, Topic, &str, Role); 7] = [
 
 /// Before the id of one conversation.
 const CONVERSATION: &str = "conversation/";
+
+/// Before the id of one device.
+const DEVICE: &str = "device/";
+
+/// The longest id of a device, bytes.
+const DEVICE_ID_BYTES_MAX: usize = 256;
 
 /// What a thing is, as an event says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
@@ -59,6 +79,13 @@ pub enum Family {
     Catalog,
     Usage,
     Tool,
+    Device,
+    /// How a source of devices is.
+    Radio,
+    Room,
+    Group,
+    Scene,
+    Pairing,
 }
 
 /// One thing as it is now.
@@ -68,8 +95,12 @@ pub struct Told {
     pub key: Box<str>,
     pub revision: u64,
     pub deleted: bool,
-    /// In its public form; absent where it is deleted, or is not read in one piece.
+    /// In its public form; absent where it is deleted, is not read in one piece, or only its values changed.
     pub record: Option<Value>,
+    /// Of a device: what of it changed.
+    pub changes: Option<Changes>,
+    /// Who of those who may hear of the topic may hear of this.
+    pub sight: Sight,
 }
 
 /// What a session hears.
@@ -90,11 +121,86 @@ pub enum Heard {
     Missed(Topic),
 }
 
+/// What changed of a device: the fields of its record that did, and no others.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
+pub struct Changes {
+    /// Properties with new values, and events such as `action`, which are in no state.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schemars(default)]
+    pub state: Map<String, Value>,
+    /// Whether it can be reached now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available: Option<bool>,
+    /// All that it was told and has not confirmed yet, where that is another than before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen_ms: Option<UnixMillis>,
+}
+
+/// Who may hear of a thing. Rooms restrict, and only the house knows what is in which.
+#[derive(Clone, Default)]
+pub enum Sight {
+    /// Whoever may hear of the topic, by the record itself.
+    #[default]
+    Record,
+    /// Whoever may see this device.
+    Device(Box<OfDevice>),
+    /// Whoever may see this room, group or scene.
+    Thing(Keeper),
+}
+
+/// A device as it is and as it was.
+#[derive(Clone)]
+pub struct OfDevice {
+    pub home: Keeper,
+    /// Absent: it is gone.
+    pub now: Option<Arc<Device>>,
+    /// As it was when it was last told; absent: it was not there.
+    pub before: Option<Arc<Device>>,
+}
+
+/// What somebody may hear of a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heed {
+    /// The thing.
+    All,
+    /// That it is gone: it is where they see nothing.
+    Gone,
+    /// That there is something to be read again.
+    Something,
+    Nothing,
+}
+
+impl fmt::Debug for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sight::Record => "Record",
+            Sight::Device(_) => "Device",
+            Sight::Thing(_) => "Thing",
+        })
+    }
+}
+
+impl PartialEq for Sight {
+    fn eq(&self, other: &Sight) -> bool {
+        match (self, other) {
+            (Sight::Device(one), Sight::Device(other)) => one.now == other.now && one.before == other.before,
+            (Sight::Record, Sight::Record) | (Sight::Thing(_), Sight::Thing(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Topic {
     /// The topic of this name, if there is one.
     pub fn parse(name: &str) -> Option<Topic> {
         if let Some(id) = name.strip_prefix(CONVERSATION) {
             return is_conversation_id(id).then(|| Topic::Conversation(id.into()));
+        }
+        if let Some(id) = name.strip_prefix(DEVICE) {
+            let is_id = (1..=DEVICE_ID_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control);
+            return is_id.then(|| Topic::Device(id.into()));
         }
         TOPICS.iter().find(|row| row.0 == name).map(|row| row.1.clone())
     }
@@ -102,13 +208,14 @@ impl Topic {
     /// All names, for an error that has to list them.
     pub fn names() -> String {
         let names: Vec<_> = TOPICS.iter().map(|row| row.0).collect();
-        format!("{} and {CONVERSATION}<id>", names.join(", "))
+        format!("{}, {CONVERSATION}<id> and {DEVICE}<id>", names.join(", "))
     }
 
     /// Whether `who` may hear of it at all: as for the tool that reads the same.
     pub fn may_hear(&self, who: &Principal) -> Result<(), Denied> {
         let row = match self {
             Topic::Conversation(_) => &TOPICS[0],
+            Topic::Device(_) => &TOPICS[1],
             topic => TOPICS.iter().find(|row| row.1 == *topic).expect("every other topic has a row"),
         };
         auth::may_call(who, row.2, row.3)
@@ -118,6 +225,7 @@ impl Topic {
     pub fn has(&self, family: Family, key: &str) -> bool {
         match self {
             Topic::Conversation(id) => family == Family::Conversation && **id == *key,
+            Topic::Device(id) => family == Family::Device && **id == *key,
             topic => topic.families().contains(&family),
         }
     }
@@ -126,6 +234,10 @@ impl Topic {
     pub fn families(&self) -> &'static [Family] {
         match self {
             Topic::Conversations | Topic::Conversation(_) => &[Family::Conversation],
+            Topic::Devices => &[Family::Device, Family::Radio],
+            Topic::Device(_) => &[Family::Device],
+            Topic::Rooms => &[Family::Room, Family::Group, Family::Scene],
+            Topic::Pairing => &[Family::Pairing],
             Topic::Mcp => &[Family::McpServer, Family::ToolOverlay, Family::Catalog],
             Topic::Profiles => &[Family::ModelProfile, Family::UserProfile],
             Topic::Settings => &[Family::Setting],
@@ -140,6 +252,7 @@ impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Topic::Conversation(id) => write!(f, "{CONVERSATION}{id}"),
+            Topic::Device(id) => write!(f, "{DEVICE}{id}"),
             topic => f.write_str(TOPICS.iter().find(|row| row.1 == *topic).map_or("", |row| row.0)),
         }
     }
@@ -159,6 +272,9 @@ impl Family {
             Kind::Overlay => Family::ToolOverlay,
             Kind::Catalog => Family::Catalog,
             Kind::Usage => Family::Usage,
+            Kind::Room => Family::Room,
+            Kind::Group => Family::Group,
+            Kind::Scene => Family::Scene,
             _ => return None,
         })
     }
@@ -176,12 +292,71 @@ impl Family {
             Family::ToolOverlay => Kind::Overlay,
             Family::Catalog => Kind::Catalog,
             Family::Usage => Kind::Usage,
-            Family::Tool => return None,
+            Family::Room => Kind::Room,
+            Family::Group => Kind::Group,
+            Family::Scene => Kind::Scene,
+            Family::Tool | Family::Device | Family::Radio | Family::Pairing => return None,
         })
     }
 }
 
 impl Told {
+    /// A thing that whoever may hear of its topic may hear of, by its record.
+    pub fn new(family: Family, key: &str, revision: u64, deleted: bool, record: Option<Value>) -> Told {
+        Told { family, key: key.into(), revision, deleted, record, changes: None, sight: Sight::Record }
+    }
+
+    /// What `who`, who may hear of the topic, may hear of this.
+    pub fn heed(&self, who: &Principal) -> Heed {
+        match &self.sight {
+            Sight::Record if self.is_for(who) => Heed::All,
+            Sight::Record => Heed::Nothing,
+            Sight::Device(device) => {
+                let OfDevice { home, now, before } = &**device;
+                let sees = |device: &Option<Arc<Device>>| device.as_ref().is_some_and(|one| home.may_see(who, one));
+                match (sees(now), sees(before)) {
+                    (true, _) => Heed::All,
+                    (false, true) => Heed::Gone,
+                    (false, false) => Heed::Nothing,
+                }
+            }
+            Sight::Thing(_) if who.rooms.is_none() => Heed::All,
+            Sight::Thing(home) => {
+                let is_seen = match self.family {
+                    Family::Room => home.room(who, &self.key).is_ok_and(|room| *room.id == *self.key),
+                    Family::Group => home.group(who, &self.key).is_ok_and(|group| *group.id == *self.key),
+                    _ => home.scene(who, &self.key).is_ok_and(|scene| *scene.id == *self.key),
+                };
+                // It may have been theirs before: where it is gone, nobody knows.
+                if is_seen { Heed::All } else { Heed::Something }
+            }
+        }
+    }
+
+    /// The same thing with what an older one says that is not told any more.
+    pub fn over(&self, old: &Told) -> Option<Told> {
+        let (Sight::Device(now), Sight::Device(then)) = (&self.sight, &old.sight) else { return None };
+        let mut told = self.clone();
+        let before = then.before.clone().or_else(|| now.before.clone().filter(|_| then.now.is_none()));
+        told.sight = Sight::Device(Box::new(OfDevice { before, ..(**now).clone() }));
+        if told.deleted || old.deleted {
+            return Some(told);
+        }
+        if let (Some(new), Some(old)) = (&mut told.changes, &old.changes) {
+            let mut state = old.state.clone();
+            state.append(&mut new.state);
+            new.state = state;
+            new.available = new.available.or(old.available);
+            new.desired = new.desired.take().or_else(|| old.desired.clone());
+        }
+        if told.record.is_none()
+            && let (Some(record), Some(device)) = (&old.record, &now.now)
+        {
+            told.record = Some(renewed(record, device));
+        }
+        Some(told)
+    }
+
     /// Whether `who`, who may hear of the topic, may hear of this. A conversation that is gone was nobody knows whose: only
     /// an owner may hear of it by name.
     pub fn is_for(&self, who: &Principal) -> bool {
@@ -195,6 +370,21 @@ impl Told {
             _ => true,
         }
     }
+}
+
+/// A device's record with its values of now.
+fn renewed(record: &Value, device: &Device) -> Value {
+    let mut record = record.clone();
+    record["state"] = device.state.clone().into();
+    record["available"] = device.available.into();
+    if let Some(fields) = record.as_object_mut() {
+        match device.desired.is_empty() {
+            true => drop(fields.remove("desired")),
+            false => drop(fields.insert("desired".into(), device.desired.clone().into())),
+        }
+        fields.extend(device.last_seen_ms.map(|ms| ("last_seen_ms".to_owned(), ms.into())));
+    }
+    record
 }
 
 #[cfg(test)]
@@ -211,7 +401,17 @@ mod tests {
         }
         let one = Topic::parse("conversation/c-1").expect("a topic");
         assert_eq!((one.to_string().as_str(), &one), ("conversation/c-1", &Topic::Conversation("c-1".into())));
-        for name in ["", "devices", "Conversations", "conversation/", "conversation/a b", "conversation", "tools "] {
+        for name in [
+            "",
+            "jobs",
+            "device/",
+            "device/a\nb",
+            "Conversations",
+            "conversation/",
+            "conversation/a b",
+            "conversation",
+            "tools ",
+        ] {
             assert_eq!(Topic::parse(name), None, "{name}");
         }
     }
@@ -229,7 +429,7 @@ mod tests {
     #[test]
     fn who_may_hear_of_what() {
         let who = |role| Principal::new("ann", role, Door::Websocket);
-        let owners = [Topic::Users, Topic::Mcp];
+        let owners = [Topic::Users, Topic::Mcp, Topic::Pairing];
         for role in Role::ALL {
             for topic in &owners {
                 assert_eq!(topic.may_hear(&who(role)).is_ok(), role == Role::Owner, "{topic} {role:?}");
@@ -244,7 +444,7 @@ mod tests {
     fn what_is_somebody_elses_is_not_told() {
         let ann = Principal::new("ann", Role::Member, Door::Websocket);
         let owner = Principal::new("eve", Role::Owner, Door::Websocket);
-        let told = |family, key: &str, record| Told { family, key: key.into(), revision: 1, deleted: false, record };
+        let told = |family, key: &str, record| Told::new(family, key, 1, false, record);
         for (told, is_hers) in [
             (told(Family::Conversation, "c", Some(json!({"user": "ann"}))), true),
             (told(Family::Conversation, "c", Some(json!({"user": "bob"}))), false),

@@ -10,9 +10,11 @@ use serde_json::Value;
 
 use crate::common::who::Principal;
 use crate::gateway::session::feeds::{Feeds, Listener};
+use crate::gateway::session::house;
 use crate::gateway::session::topics::{Family, Heard, Told, Topic};
+use crate::home::Keeper;
 use crate::mcp::{Service, public};
-use crate::store::{ReadError, Snapshot, Store};
+use crate::store::{ReadError, Record, Snapshot, Store};
 
 /// Things of one topic that are told when it is subscribed to. Where there are more, the client reads the rest by itself.
 const THERE_MAX: usize = 256;
@@ -80,7 +82,8 @@ impl Watch {
                 continue;
             }
             let Some(topic) = self.to_load.pop_front() else { return self.listener.inbox.poll(cx) };
-            self.loading = Some((topic.clone(), load(topic, who.clone(), store.clone(), tools)));
+            let home = self.listener.home();
+            self.loading = Some((topic.clone(), load(topic, who.clone(), store.clone(), tools, home)));
         }
     }
 }
@@ -90,12 +93,22 @@ fn load(
     who: Arc<Principal>,
     store: Store,
     tools: &Service,
+    home: Option<&Keeper>,
 ) -> BoxFuture<'static, Result<Page, ReadError>> {
+    if let Some(told) = home.and_then(|home| in_the_house(&topic, &who, home)) {
+        let mut page = Page::default();
+        for told in told {
+            if !page.add(told) {
+                break;
+            }
+        }
+        return Box::pin(std::future::ready(Ok(page)));
+    }
     if topic == Topic::Tools {
         let mut page = Page::default();
         for tool in tools.tools(&who) {
             let record = Some(tool.to_value());
-            let told = Told { family: Family::Tool, key: tool.name.clone(), revision: 0, deleted: false, record };
+            let told = Told::new(Family::Tool, &tool.name, 0, false, record);
             if !page.add(told) {
                 break;
             }
@@ -103,6 +116,35 @@ fn load(
         return Box::pin(std::future::ready(Ok(page)));
     }
     Box::pin(async move { store.read(move |snapshot| there(snapshot, &topic, &who)).await })
+}
+
+/// What `who` may see of a topic that the house itself knows; `None` for the others.
+fn in_the_house(topic: &Topic, who: &Principal, home: &Keeper) -> Option<Vec<Told>> {
+    Some(match topic {
+        Topic::Devices => {
+            let devices = home.devices_of(who);
+            house::radios(home).chain(devices.iter().map(|device| house::there(home, device))).collect()
+        }
+        Topic::Device(id) => {
+            let device = home.device(who, id).ok().filter(|device| device.id.0 == *id);
+            device.iter().map(|device| house::there(home, device)).collect()
+        }
+        Topic::Rooms => {
+            let rooms = home.rooms(who);
+            let rooms = rooms.iter().map(|room| of_record(Family::Room, &**room));
+            let groups = home.groups(who);
+            let groups = groups.iter().map(|group| of_record(Family::Group, &**group));
+            let scenes = home.scenes(who);
+            let scenes = scenes.iter().map(|scene| of_record(Family::Scene, &**scene));
+            rooms.chain(groups).chain(scenes).collect()
+        }
+        Topic::Pairing => house::searches(home).collect(),
+        _ => return None,
+    })
+}
+
+fn of_record<R: Record>(family: Family, record: &R) -> Told {
+    Told::new(family, record.key(), record.revision(), false, Some(public::of(record)))
 }
 
 /// What `who` may see of a topic.
@@ -142,7 +184,7 @@ fn there(snapshot: &Snapshot, topic: &Topic, who: &Principal) -> Result<Page, Re
             for family in topic.families() {
                 let Some(kind) = family.kind() else { continue };
                 for (key, revision, record) in public::list(snapshot, kind)? {
-                    let told = Told { family: *family, key, revision, deleted: false, record: Some(record) };
+                    let told = Told::new(*family, &key, revision, false, Some(record));
                     if told.is_for(who) && !page.add(told) {
                         return Ok(page);
                     }
@@ -154,7 +196,7 @@ fn there(snapshot: &Snapshot, topic: &Topic, who: &Principal) -> Result<Page, Re
 }
 
 fn of_conversation(record: Value, id: &str, revision: u64) -> Told {
-    Told { family: Family::Conversation, key: id.into(), revision, deleted: false, record: Some(record) }
+    Told::new(Family::Conversation, id, revision, false, Some(record))
 }
 
 impl Page {

@@ -14,9 +14,12 @@ const VALUES_MAX: usize = 100;
 
 /// An argument, the tool that lists what it may be, the array in the answer, the field with the value and one with its words.
 static ARGUMENTS: &[(&str, &str, &str, &str, &str)] = &[
+    ("device", "devices.list", "devices", "id", "name"),
     ("id", "conversations.list", "conversations", "id", "title"),
     ("key", "settings.list", "settings", "key", "key"),
     ("name", "model_profiles.list", "model_profiles", "name", "name"),
+    ("room", "rooms.list", "rooms", "id", "name"),
+    ("scene", "scenes.list", "scenes", "id", "name"),
     ("slug", "mcp_servers.list", "servers", "slug", "slug"),
     ("user", "profiles.list", "profiles", "user", "user"),
 ];

@@ -7,19 +7,25 @@ mod resources;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
+use tokio::time::sleep;
 
 use crate::auth;
 use crate::common::error::ErrorCode;
 use crate::common::who::Principal;
+use crate::home::{Heard, Listener, News};
 use crate::mcp::call::{Call, Fault, Outcome, Reach};
 use crate::mcp::definition::Definition;
 use crate::mcp::source::{Changed, Method, Source};
 use crate::mcp::tools::{House, Tool};
-use crate::store::{Change, Kind, ModelProfile, Seen, ServerRecord, Snapshot, UserProfile};
+use crate::store::{Change, Kind, ModelProfile, Room, Scene, Seen, ServerRecord, Snapshot, UserProfile};
+
+/// Devices that changed are told together after so long.
+const DEVICES_PAUSE: Duration = Duration::from_millis(200);
 
 /// Resources that somebody watches, all clients together.
 const SUBSCRIPTIONS_MAX: usize = 4096;
@@ -63,21 +69,95 @@ impl Native {
     /// Passes the store's news on, for as long as the store is open. To be run once.
     pub async fn watch(self: Arc<Self>) {
         let mut feed = self.shared.house.store.subscribe();
+        let mut news = self.shared.house.home.as_ref().map(|home| home.subscribe());
         let mut listed = self.shared.listed().await;
+        let mut devices = Devices::default();
+        let pause = sleep(Duration::ZERO);
+        tokio::pin!(pause);
         loop {
-            match feed.recv().await {
-                Seen::Change(change) => self.shared.hear(&change, &mut listed),
-                Seen::Lagged => {
-                    listed = self.shared.listed().await;
-                    self.shared.tell(Changed::Resources);
-                    let watched = self.shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
-                    let uris: Vec<Box<str>> = watched.keys().cloned().collect();
-                    drop(watched);
-                    uris.into_iter().for_each(|uri| self.shared.tell(Changed::Resource(uri)));
-                }
-                Seen::Closed => return,
+            tokio::select! {
+                seen = feed.recv() => match seen {
+                    Seen::Change(change) => self.shared.hear(&change, &mut listed),
+                    Seen::Lagged => {
+                        listed = self.shared.listed().await;
+                        self.shared.tell(Changed::Resources);
+                        let watched = self.shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
+                        let uris: Vec<Box<str>> = watched.keys().cloned().collect();
+                        drop(watched);
+                        uris.into_iter().for_each(|uri| self.shared.tell(Changed::Resource(uri)));
+                    }
+                    Seen::Closed => return,
+                },
+                heard = next(&mut news) => match heard {
+                    // The house may close before the store does.
+                    Heard::Closed => news = None,
+                    heard => {
+                        if devices.hear(&heard) {
+                            pause.set(sleep(DEVICES_PAUSE));
+                        }
+                    }
+                },
+                () = &mut pause, if devices.is_waiting() => devices.tell(&self.shared),
             }
         }
+    }
+}
+
+/// The next news of the house; of none never any.
+async fn next(news: &mut Option<Listener>) -> Heard {
+    match news {
+        Some(news) => news.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Devices that changed and were not told of yet: a house of hundreds reports all the time.
+#[derive(Default)]
+struct Devices {
+    changed: BTreeSet<Box<str>>,
+    are_others: bool,
+    are_unknown: bool,
+}
+
+impl Devices {
+    /// Takes news in; true where it is the first to wait.
+    fn hear(&mut self, heard: &Heard) -> bool {
+        let was_waiting = self.is_waiting();
+        match heard {
+            Heard::News(News::Device(change)) => {
+                self.are_others |= change.is_new;
+                self.changed.insert(change.device.id.0.clone());
+            }
+            Heard::News(News::Removed { id, .. }) => {
+                self.are_others = true;
+                self.changed.insert(id.0.clone());
+            }
+            Heard::Lagged => self.are_unknown = true,
+            Heard::News(News::Pairing { .. } | News::Radio { .. }) | Heard::Closed => {}
+        }
+        !was_waiting && self.is_waiting()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.are_unknown || !self.changed.is_empty()
+    }
+
+    fn tell(&mut self, shared: &Shared) {
+        let Devices { changed, are_others, are_unknown } = std::mem::take(self);
+        if are_others || are_unknown {
+            shared.tell(Changed::Resources);
+        }
+        let watched = shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_meant = |uri: &str| {
+            let rest = uri.strip_prefix(resources::DEVICES);
+            rest.is_some_and(|rest| match rest.strip_prefix('/') {
+                Some(id) => are_unknown || changed.contains(id),
+                None => rest.is_empty(),
+            })
+        };
+        let uris: Vec<Box<str>> = watched.keys().filter(|uri| is_meant(uri)).cloned().collect();
+        drop(watched);
+        uris.into_iter().for_each(|uri| shared.tell(Changed::Resource(uri)));
     }
 }
 
@@ -123,13 +203,15 @@ impl Shared {
             listed.extend(store.list::<ModelProfile>()?.into_iter().map(|one| (Kind::Profile, one.name.into())));
             listed.extend(store.list::<UserProfile>()?.into_iter().map(|one| (Kind::UserProfile, one.user.into())));
             listed.extend(store.list::<ServerRecord>()?.into_iter().map(|one| (Kind::Server, one.slug.into())));
+            listed.extend(store.list::<Room>()?.into_iter().map(|one| (Kind::Room, one.id.into())));
+            listed.extend(store.list::<Scene>()?.into_iter().map(|one| (Kind::Scene, one.id.into())));
             Ok(listed)
         };
         self.house.store.read(look).await.unwrap_or_default()
     }
 
     fn hear(&self, change: &Change, listed: &mut BTreeSet<(Kind, Box<str>)>) {
-        if matches!(change.kind, Kind::Profile | Kind::UserProfile | Kind::Server) {
+        if matches!(change.kind, Kind::Profile | Kind::UserProfile | Kind::Server | Kind::Room | Kind::Scene) {
             let key = (change.kind, change.key.clone());
             let is_other = if change.deleted { listed.remove(&key) } else { listed.insert(key) };
             if is_other {

@@ -13,6 +13,9 @@ use crate::store::{Change, Kind};
 /// What the hub's URIs begin with.
 pub const SCHEME: &str = "hearth://";
 
+/// All devices; behind a slash one of them.
+pub const DEVICES: &str = "hearth://devices";
+
 /// A family of resources.
 pub struct Row {
     /// The URI of the whole, without the scheme.
@@ -55,6 +58,20 @@ static ROWS: &[Row] = &[
         kind: Some(Kind::Conversation),
     },
     Row {
+        base: "devices",
+        whole: "devices.list",
+        title: "Devices",
+        description: "The devices of the house with their rooms and what they report now.",
+        parts: Some(Parts {
+            variable: "device",
+            reads: &[("", "devices.get")],
+            title: "A device with its capabilities",
+            listed: Some(("devices", "id")),
+        }),
+        // The house itself tells of them: what they report is in no record.
+        kind: None,
+    },
+    Row {
         base: "mcp-servers",
         whole: "mcp_servers.list",
         title: "MCP servers",
@@ -92,6 +109,32 @@ static ROWS: &[Row] = &[
             listed: Some(("profiles", "user")),
         }),
         kind: Some(Kind::UserProfile),
+    },
+    Row {
+        base: "rooms",
+        whole: "rooms.list",
+        title: "Rooms",
+        description: "The rooms of the house.",
+        parts: Some(Parts {
+            variable: "room",
+            reads: &[("", "rooms.get")],
+            title: "A room",
+            listed: Some(("rooms", "id")),
+        }),
+        kind: Some(Kind::Room),
+    },
+    Row {
+        base: "scenes",
+        whole: "scenes.list",
+        title: "Scenes",
+        description: "Scenes of the house: states of devices that are called back together.",
+        parts: Some(Parts {
+            variable: "scene",
+            reads: &[("", "scenes.get")],
+            title: "A scene",
+            listed: Some(("scenes", "id")),
+        }),
+        kind: Some(Kind::Scene),
     },
     Row {
         base: "settings",

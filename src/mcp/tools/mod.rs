@@ -3,11 +3,18 @@
 
 mod audit;
 mod conversations;
+pub mod devices;
+mod groups;
+mod history;
 mod listing;
 mod mcp_servers;
 mod model_profiles;
+mod network;
 mod page;
+mod pairing;
 mod profiles;
+mod rooms;
+mod scenes;
 pub mod search;
 mod settings;
 mod status;
@@ -29,6 +36,7 @@ use tokio::sync::watch;
 
 use crate::common::config::Config;
 use crate::common::time::UnixMillis;
+use crate::home::Keeper;
 use crate::mcp::call::{Call, Fault, Outcome};
 use crate::mcp::definition::Definition;
 use crate::mcp::service::WeakService;
@@ -52,8 +60,24 @@ pub struct House {
     pub started_at_ms: UnixMillis,
     /// The house's clock.
     pub now: fn() -> jiff::Zoned,
+    /// The devices; absent in a hub without any, as some tests have it.
+    pub home: Option<Arc<Keeper>>,
     /// The service that holds these tools, once it is there.
     pub service: OnceLock<WeakService>,
+}
+
+/// The tools of the house itself: its devices, rooms, groups, scenes, and its radio.
+pub fn of_the_home(home: &Arc<Keeper>, now: fn() -> jiff::Zoned) -> Vec<Arc<dyn Tool>> {
+    [
+        devices::tools(home),
+        rooms::tools(home),
+        groups::tools(home),
+        scenes::tools(home),
+        history::tools(home, now),
+        pairing::tools(home),
+        network::tools(home),
+    ]
+    .concat()
 }
 
 /// The tools of all records, `status` and those about tools.

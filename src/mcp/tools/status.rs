@@ -9,6 +9,7 @@ use super::typed::{About, Nothing, not_read};
 use super::{House, Tool, tool};
 use crate::common::time::UnixMillis;
 use crate::common::who::{Principal, Role};
+use crate::home::Radio;
 use crate::mcp::call::Fault;
 use crate::mcp::definition::Annotations;
 use crate::mcp::settings;
@@ -28,6 +29,9 @@ struct Status {
     role: Role,
     /// Tools that whoever asks may call.
     tools: usize,
+    /// How the radios are; not for guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    radios: Option<Vec<Radio>>,
     /// What is kept; not for guests and panels.
     #[serde(skip_serializing_if = "Option::is_none")]
     records: Option<Records>,
@@ -79,6 +83,7 @@ async fn status(house: Arc<House>, _: Nothing, who: Arc<Principal>) -> Result<St
         user: who.user.to_string(),
         role: who.role,
         tools: service.map_or(0, |service| service.tools(&who).len()),
+        radios: house.home.as_ref().filter(|_| who.role >= Role::Device).map(|home| home.radios()),
         records: is_of_the_house.then_some(Records { model_profiles, users, mcp_servers: servers.len() }),
     })
 }

@@ -33,6 +33,7 @@ pub fn rooms_of(config: Config) -> Rooms {
         version: "1.2.3",
         started_at_ms: 1_763_802_000_000,
         now: || "2025-11-22T10:00:00+01:00[+01:00]".parse().expect("a time"),
+        home: None,
         service: Default::default(),
     });
     let native = Native::new(house.clone(), changes.clone());

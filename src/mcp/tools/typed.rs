@@ -66,7 +66,9 @@ where
             let output = run(state, input, call.who, Steps(call.reach.progress)).await?;
             let output = serde_json::to_value(&output)
                 .map_err(|error| Fault::new(ErrorCode::Internal, format!("the result cannot be written: {error}")))?;
-            Ok(Outcome::Done(ToolOutput::structured(output)))
+            // A result with an error in it is a failure that has something to show.
+            let is_error = output.get("error").is_some_and(|error| !error.is_null());
+            Ok(Outcome::Done(ToolOutput { is_error, ..ToolOutput::structured(output) }))
         })
     };
     Arc::new(Typed { definition, state: state.clone(), run: answer })

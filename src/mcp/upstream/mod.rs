@@ -25,7 +25,6 @@ pub mod resolver;
 mod roster;
 pub mod secrets;
 mod shelf;
-mod signing;
 pub mod stdio;
 mod subscriptions;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Door, Principal, Role};
 use crate::gateway::session::state::{Action, Session, map};
-use crate::gateway::session::topics::{Family, Heard, TOPICS_MAX, Told, Topic};
+use crate::gateway::session::topics::{Family, Heard, Heed, TOPICS_MAX, Told, Topic};
 use crate::gateway::session::wire::{self, Event};
 
 /// See the module.
@@ -126,7 +126,9 @@ impl Session {
         match heard {
             Heard::There { topic, told } => {
                 let who = self.watching.who.clone();
-                let Some(watched) = self.watching.topics.get_mut(topic).filter(|_| told.is_for(&who)) else { return };
+                let Some(watched) = self.watching.topics.get_mut(topic).filter(|_| told.heed(&who) == Heed::All) else {
+                    return;
+                };
                 watched.is_known = true;
                 if watched.shows {
                     self.tell(topic, told, true);
@@ -151,9 +153,17 @@ impl Session {
 
     fn changed(&mut self, topic: &Topic, told: &Told) {
         let Some(watched) = self.watching.topics.get_mut(topic) else { return };
-        if told.is_for(&self.watching.who) {
-            watched.is_known = !told.deleted;
-            return self.tell(topic, told, false);
+        match told.heed(&self.watching.who) {
+            Heed::All => {
+                watched.is_known = !told.deleted;
+                return self.tell(topic, told, false);
+            }
+            Heed::Gone => {
+                watched.is_known = false;
+                return self.tell(topic, &Told::new(told.family, &told.key, told.revision, true, None), false);
+            }
+            Heed::Something => return self.tell_to_reread(topic),
+            Heed::Nothing => {}
         }
         if told.family == Family::Conversation && told.deleted {
             match topic {
@@ -175,6 +185,7 @@ impl Session {
             revision: Some(told.revision).filter(|revision| *revision > 0),
             deleted: Some(told.deleted),
             record: told.record.as_ref(),
+            changes: told.changes.as_ref(),
             snapshot,
             reread: false,
         };

@@ -4,12 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::gateway::session::topics::Family;
+use crate::gateway::session::topics::{Changes, Family};
 
 /// `subscribe`: what the client wants to hear of from now on.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Subscribe {
-    /// `conversations`, `conversation/<id>`, `mcp`, `profiles`, `settings`, `tools`, `usage`, `users`.
+    /// `conversations`, `conversation/<id>`, `devices`, `device/<id>`, `mcp`, `pairing`, `profiles`, `rooms`, `settings`, `tools`,
+    /// `usage`, `users`.
     #[schemars(length(max = 64))]
     pub topics: Vec<String>,
     /// What is there comes first.
@@ -37,9 +38,12 @@ pub struct Event<'a> {
     pub revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted: Option<bool>,
-    /// The thing itself, without secrets; absent where it is gone, or is to be read elsewhere.
+    /// The thing itself, without secrets; absent where it is gone, is to be read elsewhere, or only `changes` of it are told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<&'a Value>,
+    /// Of a device: what changed. To be put over the record that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<&'a Changes>,
     /// It was there already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub snapshot: bool,
@@ -58,6 +62,7 @@ impl<'a> Event<'a> {
             revision: None,
             deleted: None,
             record: None,
+            changes: None,
             snapshot: false,
             reread: true,
         }

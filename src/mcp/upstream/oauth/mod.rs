@@ -1,7 +1,6 @@
 //! Signing in to servers that want it (MCP, "Authorization"; OAuth 2.1): finds out who gives tokens for a server, registers the
 //! hub there, has a person agree, and keeps what came of it. Knows no MCP message. What it keeps is never printed.
 
-pub mod desk;
 mod discovery;
 mod fetch;
 mod flow;
@@ -16,7 +15,6 @@ use futures_util::future::BoxFuture;
 
 use crate::common::secret::Secret;
 
-pub use desk::Desk;
 pub use keeper::Keeper;
 
 /// The step that a person does: looks at what is asked for, and agrees.
@@ -53,8 +51,6 @@ pub struct Kept {
     pub client_id: String,
     pub client_secret: Option<Secret>,
     pub method: Method,
-    /// Where the browser is sent back to, as it was registered; `None`: an owner registered the hub by hand.
-    pub redirect_uri: Option<String>,
     pub token: Option<Secret>,
     pub refresh: Option<Secret>,
     /// What was asked for so far.
@@ -86,8 +82,7 @@ impl Method {
 /// Keeps what belongs to a server, by the server's URL.
 pub trait Vault: Send + Sync {
     fn load(&self, server: &str) -> Option<Kept>;
-    /// Done when it is kept for good.
-    fn save(&self, server: &str, kept: Option<&Kept>) -> BoxFuture<'static, ()>;
+    fn save(&self, server: &str, kept: Option<&Kept>);
 }
 
 /// A vault that forgets everything with the process.
@@ -99,13 +94,12 @@ impl Vault for Pocket {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
     }
 
-    fn save(&self, server: &str, kept: Option<&Kept>) -> BoxFuture<'static, ()> {
+    fn save(&self, server: &str, kept: Option<&Kept>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match kept {
             Some(kept) => drop(all.insert(server.to_owned(), kept.clone())),
             None => drop(all.remove(server)),
         }
-        Box::pin(std::future::ready(()))
     }
 }
 

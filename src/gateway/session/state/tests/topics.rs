@@ -19,7 +19,7 @@ fn unsubscribe(topics: &str) -> String {
 }
 
 fn told_of(family: Family, key: &str, record: Option<Value>) -> Arc<Told> {
-    Arc::new(Told { family, key: key.into(), revision: 41, deleted: record.is_none(), record })
+    Arc::new(Told::new(family, key, 41, record.is_none(), record))
 }
 
 fn watch(topics: &[Topic], load: &[Topic]) -> Action {
@@ -155,7 +155,7 @@ fn who_may_not_hear_of_a_topic_is_told_so_and_hears_of_none() {
 fn what_is_no_subscription_is_said_and_changes_nothing() {
     let mut played = Played::of(Role::Owner, EVENTS);
     for topics in
-        [r#"[]"#, r#"["devices"]"#, r#"["settings","nothing"]"#, r#"["conversation/"]"#, r#"[7]"#, r#""settings""#]
+        [r#"[]"#, r#"["jobs"]"#, r#"["settings","nothing"]"#, r#"["conversation/"]"#, r#"[7]"#, r#""settings""#]
     {
         assert_eq!(code(&played.say(&subscribe("s", topics, false))), "bad_request", "{topics}");
         assert_eq!(code(&played.say(&unsubscribe(topics))), "bad_request", "{topics}");
