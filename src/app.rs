@@ -119,7 +119,7 @@ impl Hub {
         let (roster, rostered) = watch::channel(Arc::new(first));
         let (shutdown, stopping) = watch::channel(false);
         let gate = Gate::new(store.clone(), config.clone(), clock());
-        let tooling = Tooling::new(&store, &home, &config, &gate, &client);
+        let tooling = Tooling::new(&store, &home, &config, &gate, &client, listener.local_addr());
         let tools = tooling.service.clone();
         let router = Router::new(config.clone(), rostered, store.clone(), tools.clone());
         tooling.bind(&router);
@@ -130,6 +130,7 @@ impl Hub {
             started_at: Instant::now(),
             store: store.clone(),
             mcp: Server::new(tools.clone(), env!("CARGO_PKG_VERSION"), stopping.clone()),
+            desk: tooling.desk.clone(),
             sessions: Door {
                 router,
                 registry: Registry::default(),

@@ -2,6 +2,7 @@
 //! knots with the router, which is above them and which some of them use.
 #![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,13 +14,14 @@ use tokio::task::JoinHandle;
 
 use crate::auth::Gate;
 use crate::common::config::Config;
-use crate::common::time::whole_ms;
+use crate::common::time::{UnixMillis, whole_ms};
 use crate::common::who::Principal;
 use crate::home::Keeper;
 use crate::mcp::native::Native;
 use crate::mcp::search::Finder;
 use crate::mcp::service::CHANGES_LEN;
 use crate::mcp::tools::{self, House, search, tokens, upstreams, users};
+use crate::mcp::upstream::oauth::Desk;
 use crate::mcp::upstream::resolver::Advisor;
 use crate::mcp::upstream::{Aggregator, connector};
 use crate::mcp::{Definition, Service, Source};
@@ -34,16 +36,19 @@ pub struct Tooling {
     aggregator: Arc<Aggregator>,
     ask: Arc<AskTool>,
     finder: Arc<Finder>,
+    /// Where owners sign in to servers.
+    pub desk: Arc<Desk>,
 }
 
 impl Tooling {
-    /// Reads what is known of the servers; waits for the disk.
+    /// Reads what is known of the servers; waits for the disk. `address` is where the hub listens.
     pub fn new(
         store: &Store,
         home: &Keeper,
         config: &watch::Receiver<Arc<Config>>,
         gate: &Gate,
         client: &Https,
+        address: SocketAddr,
     ) -> Tooling {
         let (changes, _) = broadcast::channel(CHANGES_LEN);
         let home = Arc::new(home.clone());
@@ -51,14 +56,16 @@ impl Tooling {
             store: store.clone(),
             config: config.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            started_at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms),
+            started_at_ms: unix_now(),
             now: jiff::Zoned::now,
             home: Some(home.clone()),
             service: Default::default(),
         });
         let native = Native::new(house.clone(), changes.clone());
-        let connector = connector(std::env::current_exe().ok(), client.clone());
+        let desk = Desk::new(store.clone(), client.clone(), base(address), unix_now);
+        let connector = connector(std::env::current_exe().ok(), client.clone()).authorized_by(desk.clone());
         let aggregator = Aggregator::new(store.clone(), config.clone(), Arc::new(connector), changes.clone());
+        aggregator.set_desk(desk.clone());
         let mut sources: Vec<Arc<dyn Source>> = vec![native.clone(), aggregator.clone()];
         sources.splice(0..0, fixture(&changes));
         let service = Service::audited(sources, changes, store.clone());
@@ -75,7 +82,7 @@ impl Tooling {
         families.into_iter().flatten().for_each(|tool| native.register(tool));
         search::tools(&finder).into_iter().for_each(|tool| native.register(tool));
         native.register(ask.clone());
-        Tooling { service, native, aggregator, ask, finder }
+        Tooling { service, native, aggregator, ask, finder, desk }
     }
 
     /// The router answers `ask`, advises the aggregator, and hears which tools are likely.
@@ -89,6 +96,17 @@ impl Tooling {
     pub fn spawn(&self) -> [JoinHandle<()>; 2] {
         [tokio::spawn(self.native.clone().watch()), tokio::spawn(self.aggregator.clone().run())]
     }
+}
+
+/// The hub's address for a browser on the same machine.
+fn base(address: SocketAddr) -> String {
+    let here = if address.is_ipv6() { IpAddr::from(Ipv6Addr::LOCALHOST) } else { Ipv4Addr::LOCALHOST.into() };
+    let ip = if address.ip().is_unspecified() { here } else { address.ip() };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+fn unix_now() -> UnixMillis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms)
 }
 
 /// What the conformance suite of MCP expects to find; not where it looks for that behind the hub.

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 use crate::app;
-use crate::cli::bridge;
 use crate::cli::hub::{Hub, HubArgs, escaped};
 use crate::cli::listing::table;
 use crate::cli::users::all;
+use crate::cli::{bridge, sign_in};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
@@ -30,6 +30,10 @@ pub struct Args {
 enum What {
     /// The servers behind the hub.
     Servers(Servers),
+    /// Sign in to a server that wants it, in a browser.
+    SignIn(sign_in::Args),
+    /// Forget the tokens of a server.
+    SignOut(Named),
 }
 
 #[derive(clap::Args)]
@@ -69,7 +73,7 @@ enum Act {
 }
 
 #[derive(clap::Args)]
-struct Named {
+pub(super) struct Named {
     name: String,
     #[command(flatten)]
     hub: HubArgs,
@@ -111,12 +115,18 @@ struct Add {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Some(What::Servers(servers)) = args.what else {
-        if !args.stdio {
-            bail!("say what: `hearth mcp servers …`, or `hearth mcp --stdio`");
+    let servers = match args.what {
+        Some(What::Servers(servers)) => servers,
+        Some(What::SignIn(args)) => return sign_in::run(&args),
+        Some(What::SignOut(named)) => {
+            named.hub.hub()?.ask(Method::DELETE, &format!("{}/sign-in", place(&named.name)), None)?;
+            return Ok(ExitCode::SUCCESS);
         }
-        app::runtime()?.block_on(bridge::run(bridge::Hub::of(&args.hub.hub()?)))?;
-        return Ok(ExitCode::SUCCESS);
+        None if args.stdio => {
+            app::runtime()?.block_on(bridge::run(bridge::Hub::of(&args.hub.hub()?)))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => bail!("say what: `hearth mcp servers …`, or `hearth mcp --stdio`"),
     };
     match servers.what {
         Act::List { json, hub } => list(&hub.hub()?, json)?,
@@ -150,6 +160,9 @@ fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
         let Some(of) = doing.iter().find(|of| of["slug"] == server["slug"]) else { continue };
         for field in ["state", "tools", "waiting_new", "waiting_changed", "pid"] {
             server[field] = of[field].clone();
+        }
+        if matches!(of["sign_in"]["state"].as_str(), Some("wanted" | "waiting")) {
+            server["state"] = "wants a sign-in".into();
         }
     }
     if json {

@@ -21,6 +21,7 @@ mod rooms;
 mod scenes;
 mod serve;
 mod settings;
+mod sign_in;
 mod tokens;
 mod tools;
 mod usage;

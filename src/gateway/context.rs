@@ -17,6 +17,7 @@ use crate::gateway::respond::{self, Response};
 use crate::gateway::session::Door;
 use crate::mcp::Service;
 use crate::mcp::server::Server;
+use crate::mcp::upstream::oauth::Desk;
 use crate::store::Store;
 
 /// A request as handlers get it. Its body has not been read: see [`read_body`].
@@ -40,6 +41,8 @@ pub struct Context {
     pub store: Store,
     pub tools: Service,
     pub mcp: Arc<Server>,
+    /// Where browsers come back from signing in to servers.
+    pub desk: Arc<Desk>,
 }
 
 /// What the path had in the places of a pattern.

@@ -12,8 +12,15 @@ use crate::common::who::{Door, Principal, Role};
 use crate::gateway::respond::Response;
 
 /// What everybody may ask, so that a page can come and a person can sign in. The WebSocket asks its caller itself.
-const FREE: [&str; 6] =
-    ["/healthz", "/ws/chat", "/api/protocol.json", "/api/openapi.json", "/api/v1/claim", "/api/v1/login"];
+const FREE: [&str; 7] = [
+    "/healthz",
+    "/ws/chat",
+    "/api/protocol.json",
+    "/api/openapi.json",
+    "/api/v1/claim",
+    "/api/v1/login",
+    "/oauth/callback",
+];
 
 /// The door whose clients cannot come without a key: where the hub asks for none, any word of theirs will do.
 const OPENAI: &str = "/v1/";

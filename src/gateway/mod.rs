@@ -15,6 +15,7 @@ pub mod respond;
 pub mod rest;
 pub mod route;
 pub mod session;
+pub mod sign_in;
 #[cfg(test)]
 mod testing;
 pub mod web;

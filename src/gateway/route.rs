@@ -22,7 +22,7 @@ use crate::gateway::rest::openapi::Description;
 use crate::gateway::rest::table::{ROWS, Row};
 use crate::gateway::rest::{blobs, claim, handler, login, nothing_at, tickets, tools, usage};
 use crate::gateway::web::ASSETS;
-use crate::gateway::{chat, health, identity, mcp, openai_api, protocol, rest};
+use crate::gateway::{chat, health, identity, mcp, openai_api, protocol, rest, sign_in};
 
 /// Everything that is answered without the table of tools, in the order of the README. A pattern stands here once; one that
 /// the table has as well is answered from here.
@@ -46,6 +46,10 @@ static ROUTES: &[Route] = &[
             (Method::GET, |context, caller, request| Box::pin(mcp::get(context, caller, request))),
             (Method::DELETE, |context, caller, request| Box::pin(mcp::delete(context, caller, request))),
         ],
+    },
+    Route {
+        pattern: "/oauth/callback",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(sign_in::callback(context, caller, request)))],
     },
     Route {
         pattern: "/v1/chat/completions",

@@ -18,6 +18,8 @@ use crate::gateway::route::Routes;
 use crate::gateway::session::{AUTH_WITHIN, Door, Feeds, Registry};
 use crate::mcp::Service;
 use crate::mcp::server::Server;
+use crate::mcp::upstream::oauth::Desk;
+use crate::net::https::Https;
 use crate::router::{Roster, Router};
 use crate::store::Store;
 
@@ -86,7 +88,9 @@ pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<b
         auth_within: AUTH_WITHIN,
         shutdown,
     };
+    let desk = Desk::new(store.clone(), Https::new(), "http://localhost:8000".into(), || 1_800_000_000_000);
     Context {
+        desk,
         config,
         hostname: "kitchen".into(),
         version: "9.9.9",

@@ -33,6 +33,8 @@ pub enum Kind {
     Server,
     Overlay,
     Catalog,
+    /// Never shown: its records hold secrets.
+    SignIn,
     Audit,
     /// What the owner says of a device.
     Device,

@@ -17,6 +17,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { from_version: 1, run: tables::add_blobs_and_usage },
     Step { from_version: 2, run: tables::add_users_and_servers },
     Step { from_version: 3, run: tables::add_the_house },
+    Step { from_version: 4, run: tables::add_sign_ins },
 ];
 
 /// The layouts that a program can read: its own, and those it has steps from.

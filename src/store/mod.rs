@@ -28,6 +28,7 @@ mod rooms;
 mod search;
 mod servers;
 mod settings;
+mod sign_ins;
 mod tables;
 mod usage;
 mod users;
@@ -68,6 +69,7 @@ pub use rooms::{
 pub use search::{Found, Place, SearchPage};
 pub use servers::{DESCRIPTION_BYTES_MAX, ServerRecord, ToolOverlay, is_tool_name};
 pub use settings::Setting;
+pub use sign_ins::SignIn;
 pub use usage::{UsageKey, UsageSum};
 pub use users::{Token, User, UserProfile};
 pub use zigbee::{ZIGBEE_BACKUPS_MAX, ZIGBEE_DOCUMENT_BYTES_MAX, ZigbeeBackup, ZigbeeChange, ZigbeeSaved};

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 /// The layout that this program writes. An older file is brought up to it by [`super::migrate::STEPS`], a newer one is
 /// refused.
-pub(super) const SCHEMA_VERSION: u64 = 4;
+pub(super) const SCHEMA_VERSION: u64 = 5;
 
 /// Numbers about the file itself, under the `META_…` keys.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -71,6 +71,9 @@ pub(super) const TOOL_OVERLAYS: TableDefinition<&str, &[u8]> = TableDefinition::
 /// Slug → JSON: what a server offered when it was last asked, and what of it is approved.
 pub(super) const MCP_CATALOG: TableDefinition<&str, &[u8]> = TableDefinition::new("mcp_catalog");
 
+/// Slug → JSON of [`super::SignIn`].
+pub(super) const MCP_SIGN_INS: TableDefinition<&str, &[u8]> = TableDefinition::new("mcp_sign_ins");
+
 /// (slug, kind and the server's own name of a tool or a prompt) → the name by which the hub knows it, for good.
 pub(super) const MCP_NAMES: TableDefinition<(&str, &str), &str> = TableDefinition::new("mcp_names");
 
@@ -110,6 +113,7 @@ pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
     add_blobs_and_usage(txn)?;
     add_users_and_servers(txn)?;
     add_the_house(txn)?;
+    add_sign_ins(txn)?;
     txn.open_table(META)?.insert(META_SCHEMA_VERSION, SCHEMA_VERSION)?;
     Ok(())
 }
@@ -139,6 +143,12 @@ pub(super) fn add_the_house(txn: &WriteTransaction) -> Result<(), redb::Error> {
         txn.open_table(table)?;
     }
     txn.open_table(ZIGBEE_BACKUPS)?;
+    Ok(())
+}
+
+/// What layout 5 has and layout 4 had not.
+pub(super) fn add_sign_ins(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    txn.open_table(MCP_SIGN_INS)?;
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 //! is sans-IO but `driver`: bytes, time and chance come in as arguments.
 
 pub mod bytes;
+pub mod definitions;
 pub mod framing;
 pub mod machine;
 pub mod ncp;
 pub mod types;
+pub mod zcl;
 pub mod zdo;

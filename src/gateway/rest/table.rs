@@ -103,6 +103,10 @@ pub static ROWS: &[Row] = &[
     },
     Row { pattern: "/api/v1/mcp-servers/{slug}/refresh", operations: &[act("mcp_servers.refresh")] },
     Row { pattern: "/api/v1/mcp-servers/{slug}/approve", operations: &[act("mcp_servers.approve")] },
+    Row {
+        pattern: "/api/v1/mcp-servers/{slug}/sign-in",
+        operations: &[act("mcp_servers.sign_in"), delete("mcp_servers.sign_out")],
+    },
     Row { pattern: "/api/v1/mcp-servers/{slug}/status", operations: &[get("mcp_servers.status")] },
     Row { pattern: "/api/v1/mcp-servers/{slug}/changes", operations: &[get("mcp_servers.changes")] },
     Row { pattern: "/api/v1/tool-overlays", operations: &[get("tool_overlays.list")] },

@@ -3,10 +3,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use serde_json::{Map, json};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::mcp::call::Reach;
+use crate::mcp::call::{Call, Outcome, Reach};
 use crate::mcp::source::Source;
 use crate::mcp::upstream::resolver::Advisor;
 use crate::mcp::upstream::testing::{World, owner, script};

@@ -2,7 +2,7 @@
 //! call starts what it needs. Here is what it holds and what it shows; `passing` passes requests on, `following` follows the world.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -20,6 +20,7 @@ use crate::mcp::upstream::conflicts::Fitness;
 use crate::mcp::upstream::health::Doing;
 use crate::mcp::upstream::member::{House, Listener, Member};
 use crate::mcp::upstream::names::Names;
+use crate::mcp::upstream::oauth::Desk;
 use crate::mcp::upstream::pinning::row_fingerprint;
 use crate::mcp::upstream::places::Places;
 use crate::mcp::upstream::policy::{POLICY_KEY, Policy};
@@ -50,6 +51,7 @@ pub struct Aggregator {
     /// Resources that results spoke of and no list has: whose they are.
     links: Mutex<BTreeMap<Box<str>, Box<str>>>,
     advisor: RwLock<Option<Arc<dyn Advisor>>>,
+    desk: OnceLock<Arc<Desk>>,
 }
 
 /// What is known of all servers.
@@ -99,6 +101,7 @@ impl Aggregator {
                 subscriptions: Subscriptions::default(),
                 links: Mutex::default(),
                 advisor: RwLock::new(None),
+                desk: OnceLock::new(),
             }
         });
         if let Err(error) = aggregator.open() {
@@ -114,6 +117,15 @@ impl Aggregator {
 
     pub(super) fn advisor(&self) -> Option<Arc<dyn Advisor>> {
         self.advisor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where owners sign in to servers. Set once; without it nobody does.
+    pub fn set_desk(&self, desk: Arc<Desk>) {
+        let _ = self.desk.set(desk);
+    }
+
+    pub(super) fn desk(&self) -> Option<&Arc<Desk>> {
+        self.desk.get()
     }
 
     fn open(&self) -> Result<(), ReadError> {

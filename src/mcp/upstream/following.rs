@@ -234,6 +234,7 @@ impl Aggregator {
             let shop = self.shop();
             known.into_iter().filter(|slug| !shop.servers.contains_key(slug)).collect()
         };
+        self.forget_sign_ins().await;
         for slug in strangers {
             self.agenda.forget(&slug);
             self.subscriptions.forget(&slug);

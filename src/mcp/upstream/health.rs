@@ -141,13 +141,18 @@ impl Health {
         self.starts.clear();
     }
 
+    /// Why it failed is mended: it is tried again at once.
+    pub fn forgiven(&mut self) {
+        self.failures = 0;
+        self.retry_at = None;
+        self.last_failure = None;
+    }
+
     /// A call was answered.
     pub fn answered(&mut self, took: Duration) {
         self.call_takes = Some(average(self.call_takes, took));
         self.timeouts = 0;
-        self.failures = 0;
-        self.retry_at = None;
-        self.last_failure = None;
+        self.forgiven();
     }
 
     /// A call was not answered in time. True: the server is to be started anew.

@@ -213,6 +213,12 @@ impl Member {
         });
     }
 
+    /// Stops it and forgets what was wrong with it: it is reached otherwise from now on, by other keys.
+    pub fn renew(&self, why: &str) {
+        self.stop(why);
+        self.state().health.forgiven();
+    }
+
     /// Stops it for good; who waits for it is told.
     pub fn retire(&self) {
         self.state().is_retired = true;

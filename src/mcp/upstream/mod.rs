@@ -25,6 +25,7 @@ pub mod resolver;
 mod roster;
 pub mod secrets;
 mod shelf;
+mod signing;
 pub mod stdio;
 mod subscriptions;
 #[cfg(test)]

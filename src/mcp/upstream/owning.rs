@@ -13,6 +13,7 @@ use crate::mcp::call::Fault;
 use crate::mcp::upstream::aggregator::Aggregator;
 use crate::mcp::upstream::conflicts::{Conflict, ConflictKind, conflicts};
 use crate::mcp::upstream::health::Doing;
+use crate::mcp::upstream::oauth::desk::SignInStatus;
 use crate::mcp::upstream::pinning::differences;
 use crate::mcp::upstream::resolver::{PROPOSALS_KEY, Proposal, apply, question, read_answer};
 use crate::mcp::upstream::trouble::clean;
@@ -66,6 +67,9 @@ pub struct ServerStatus {
     pub waiting_changed: usize,
     /// What it offered and the hub did not take; mcp_servers.changes says why.
     pub left_out: usize,
+    /// Where the server wants a sign-in, or has had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignInStatus>,
 }
 
 /// A tool or prompt that waits for an owner's word.
@@ -160,6 +164,7 @@ impl Aggregator {
                     waiting_new: counts.new,
                     waiting_changed: counts.changed,
                     left_out: counts.left_out,
+                    sign_in: self.desk().and_then(|desk| desk.standing(name, &server.row)),
                 }
             })
             .collect();

@@ -60,7 +60,7 @@ impl Trouble {
             Trouble::Upstream(UpstreamError::Unauthorized(why)) => (
                 ErrorCode::Offline,
                 format!(
-                    "The MCP server \"{slug}\" wants credentials: {}. Give it some in its row (headers_env, env_from), or sign in.",
+                    "The MCP server \"{slug}\" wants credentials: {}. Give it some in its row (headers_env, env_from), or sign in (hearth mcp sign-in {slug}).",
                     clean(why)
                 ),
             ),

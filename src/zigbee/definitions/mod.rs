@@ -14,6 +14,9 @@ use crate::zigbee::zcl::frame::Header;
 use crate::zigbee::zcl::value::Typed;
 use crate::zigbee::zdo::{LogicalType, SimpleDescriptor};
 
+/// The licences of those whose facts the tables hold.
+pub const NOTICE: &str = include_str!("NOTICE");
+
 /// All definitions there are.
 pub trait Definitions: Send + Sync {
     /// The one that fits best; one that is made out of the clusters where nobody knows the device.

@@ -1,5 +1,6 @@
 //! Connections to other MCP servers, from outside: real programs with the real binary, and servers of the tests' own.
 
+mod at_the_hub;
 mod peers;
 mod programs;
 mod remote;

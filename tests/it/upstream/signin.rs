@@ -58,7 +58,7 @@ fn connector(vault: &Arc<dyn Vault>, person: Option<&Arc<Person>>) -> Connector 
 }
 
 /// A server whose tokens are good for one sign-in each: `t1`, `t2`, …; the newest alone is good.
-async fn guarded() -> (Server, Arc<Mutex<usize>>) {
+pub async fn guarded() -> (Server, Arc<Mutex<usize>>) {
     let newest_token = Arc::new(Mutex::new(0));
     let token = Arc::clone(&newest_token);
     let server = Server::start(move |asked| guard(asked, &token)).await;

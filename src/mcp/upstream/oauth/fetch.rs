@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Refused, refused};
 use crate::net::https::{self, Https};
@@ -61,4 +61,27 @@ async fn send(
     };
     let asked = tokio::time::timeout(DEADLINE, asking).await;
     asked.unwrap_or_else(|_| refused(format!("{url} does not answer")))
+}
+
+/// What a server says to whoever comes without a token (`WWW-Authenticate`); an error where it lets everybody in.
+pub(super) async fn challenge(client: &Https, server: &str) -> Result<Vec<String>, Refused> {
+    let Ok(uri) = server.parse() else { return refused(format!("{server} is no URL")) };
+    let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "hearth", "version": env!("CARGO_PKG_VERSION") },
+    } });
+    let mut request = Request::new(Full::new(Bytes::from(hello.to_string())));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let Ok(asked) = tokio::time::timeout(DEADLINE, client.send(request)).await else {
+        return refused(format!("{server} does not answer"));
+    };
+    let answer = asked.map_err(|error| Refused(error.to_string()))?;
+    if answer.status().is_success() {
+        return refused("the server lets everybody in: it asks for no sign-in");
+    }
+    let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+    Ok(headers.filter_map(|header| header.to_str().ok().map(str::to_owned)).collect())
 }

@@ -1,15 +1,15 @@
-//! The keys to one server: what is sent with each request, and what is done when the server refuses it. One sign-in at a
-//! time, and never the same one twice in vain.
+//! The keys to one server: what is sent with each request, and what is done when the server refuses it. One refusal at a
+//! time, and never the same sign-in twice in vain.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::discovery::{self, Issuer, Resource, Wish};
 use super::flow::{self, Attempt};
-use super::{Consent, Identity, Kept, Refused, Vault, refused, register};
+use super::{Consent, Identity, Kept, Refused, Vault, fetch, refused, register};
 use crate::common::secret::Secret;
 use crate::mcp::upstream::connection::UpstreamError;
 use crate::mcp::upstream::http::{Authority, Challenge};
@@ -18,7 +18,8 @@ use crate::net::https::Https;
 /// Asked for where it is on offer, so that nobody has to agree again (SEP-2207).
 const OFFLINE_ACCESS: &str = "offline_access";
 
-/// An [`Authority`] by OAuth.
+/// An [`Authority`] by OAuth. Cheap to clone: clones share what they know.
+#[derive(Clone)]
 pub struct Keeper(Arc<Inner>);
 
 struct Inner {
@@ -26,11 +27,20 @@ struct Inner {
     client: Https,
     identity: Identity,
     vault: Arc<dyn Vault>,
-    /// `None`: nobody is there to agree; only what was agreed before is used.
+    /// `None`: nobody is there to agree; only what was agreed before is used, and a wish is remembered.
     consent: Option<Arc<dyn Consent>>,
-    kept: Mutex<Option<Kept>>,
+    known: Mutex<Known>,
     /// One at a time.
     asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    kept: Option<Kept>,
+    /// The server wants a person to sign in: what it said, and whoever gives its tokens.
+    wanted: Option<(Vec<String>, String)>,
+    /// How often everything was forgotten: what was begun before is not kept any more.
+    forgotten: u64,
 }
 
 impl Keeper {
@@ -42,23 +52,49 @@ impl Keeper {
         vault: Arc<dyn Vault>,
         consent: Option<Arc<dyn Consent>>,
     ) -> Keeper {
-        let kept = Mutex::new(vault.load(server));
+        let known = Mutex::new(Known { kept: vault.load(server), ..Known::default() });
         let server = server.to_owned();
-        Keeper(Arc::new(Inner {
-            server,
-            client,
-            identity,
-            vault,
-            consent,
-            kept,
-            asking: tokio::sync::Mutex::default(),
-        }))
+        let asking = tokio::sync::Mutex::default();
+        Keeper(Arc::new(Inner { server, client, identity, vault, consent, known, asking }))
+    }
+
+    /// Has a person sign in, whether the server has refused already or not.
+    pub async fn sign_in(&self, identity: &Identity, consent: &dyn Consent) -> Result<(), Refused> {
+        let inner = &self.0;
+        let said = inner.known().wanted.clone().map(|(headers, _)| headers);
+        let headers = match said {
+            Some(headers) => headers,
+            None => fetch::challenge(&inner.client, &inner.server).await?,
+        };
+        let wish = Wish::of(&headers);
+        let resource = discovery::resource(&inner.client, &inner.server, &wish).await?;
+        let issuer = discovery::issuer(&inner.client, &inner.server, &resource).await?;
+        let kept = inner.known().kept.clone();
+        let had = kept.as_ref().filter(|kept| kept.issuer == issuer.issuer);
+        let scopes = scopes(&wish, &resource, &issuer, had.map_or(&[][..], |kept| &kept.scopes));
+        inner.sign_in(&issuer, &resource, kept.as_ref(), scopes, identity, consent).await
+    }
+
+    /// Forgets everything.
+    pub async fn forget(&self) {
+        {
+            let mut known = self.0.known();
+            *known = Known { forgotten: known.forgotten + 1, ..Known::default() };
+        }
+        self.0.vault.save(&self.0.server, None).await;
+    }
+
+    /// Whether there is a token, and who is to give another one, where the server wants a sign-in.
+    pub fn standing(&self) -> (bool, Option<String>) {
+        let known = self.0.known();
+        let has_token = known.kept.as_ref().is_some_and(|kept| kept.token.is_some());
+        (has_token, known.wanted.as_ref().map(|(_, issuer)| issuer.clone()))
     }
 }
 
 impl Authority for Keeper {
     fn token(&self) -> Option<Secret> {
-        self.0.kept()?.token
+        self.0.known().kept.as_ref()?.token.clone()
     }
 
     fn challenged(&self, challenge: Challenge) -> BoxFuture<'static, Result<(), UpstreamError>> {
@@ -69,18 +105,32 @@ impl Authority for Keeper {
 }
 
 impl Inner {
-    fn kept(&self) -> Option<Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, kept: Kept) {
-        self.vault.save(&self.server, Some(&kept));
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+    /// Keeps what came of it, unless everything was forgotten since `forgotten` was read.
+    async fn keep(&self, kept: Kept, forgotten: u64) -> Result<(), Refused> {
+        {
+            let mut known = self.known();
+            if known.forgotten != forgotten {
+                return refused("it was signed out meanwhile");
+            }
+            if kept.token.is_some() {
+                known.wanted = None;
+            }
+            known.kept = Some(kept.clone());
+        }
+        self.vault.save(&self.server, Some(&kept)).await;
+        Ok(())
     }
 
     async fn challenged(&self, challenge: Challenge) -> Result<(), Refused> {
         let _one_at_a_time = self.asking.lock().await;
-        let kept = self.kept();
+        let (kept, forgotten) = {
+            let known = self.known();
+            (known.kept.clone(), known.forgotten)
+        };
         let token = kept.as_ref().and_then(|kept| kept.token.clone());
         if token.is_some() && token != challenge.token {
             // Somebody else has got another one meanwhile.
@@ -92,18 +142,26 @@ impl Inner {
         let issuer = discovery::issuer(&self.client, &self.server, &resource).await?;
         let same = kept.as_ref().filter(|kept| kept.issuer == issuer.issuer);
         let wants_more = challenge.status == 403;
-        if let Some(mut kept) = same.filter(|kept| kept.refresh.is_some() && !wants_more).cloned()
-            && flow::refresh(&self.client, &issuer, &resource, &mut kept).await.is_ok()
-        {
-            self.keep(kept);
-            return Ok(());
+        let mut why = String::new();
+        if let Some(mut kept) = same.filter(|kept| kept.refresh.is_some() && !wants_more).cloned() {
+            match flow::refresh(&self.client, &issuer, &resource, &mut kept).await {
+                Ok(()) => return self.keep(kept, forgotten).await,
+                Err(refused) => why = format!(" ({refused})"),
+            }
         }
         let had = same.map(|kept| kept.scopes.clone()).unwrap_or_default();
         let scopes = scopes(&wish, &resource, &issuer, &had);
         if wants_more && scopes.iter().all(|scope| had.contains(scope)) {
             return refused("the server wants rights that it was given already: the account may not have them");
         }
-        self.sign_in(&issuer, &resource, kept.as_ref(), scopes).await
+        let Some(consent) = &self.consent else {
+            self.known().wanted = Some((challenge.headers, issuer.issuer.clone()));
+            return refused(format!(
+                "the server wants a sign-in at {}{why}: sign in to it (hearth mcp sign-in, or mcp_servers.sign_in)",
+                issuer.issuer
+            ));
+        };
+        self.sign_in(&issuer, &resource, kept.as_ref(), scopes, &self.identity, &**consent).await
     }
 
     async fn sign_in(
@@ -112,18 +170,20 @@ impl Inner {
         resource: &Resource,
         kept: Option<&Kept>,
         scopes: Vec<String>,
+        identity: &Identity,
+        consent: &dyn Consent,
     ) -> Result<(), Refused> {
-        let Some(consent) = &self.consent else {
-            return refused(format!(
-                "the server wants a sign-in at {}: sign in to it in the hub's settings",
-                issuer.issuer
-            ));
-        };
+        let forgotten = self.known().forgotten;
         let redirect_uri = consent.redirect_uri();
-        let mut fresh = register::identify(&self.client, &self.identity, issuer, &redirect_uri, kept).await?;
+        let mut fresh = register::identify(&self.client, identity, issuer, &redirect_uri, kept).await?;
+        // What was registered stays good, whatever the person says; and so does what was given before.
+        let before = kept.filter(|kept| kept.issuer == fresh.issuer && kept.client_id == fresh.client_id);
+        let known = match before {
+            Some(before) => Kept { redirect_uri: fresh.redirect_uri.clone(), ..before.clone() },
+            None => fresh.clone(),
+        };
+        self.keep(known, forgotten).await?;
         fresh.scopes = scopes;
-        // What was registered stays good, whatever the person says.
-        self.keep(fresh.clone());
         let random = |bytes: &mut [u8]| {
             getrandom::fill(bytes).expect("the kernel's random source does not fail once the system is up");
         };
@@ -131,8 +191,7 @@ impl Inner {
         let redirected = consent.ask(attempt.url.clone()).await.map_err(Refused)?;
         let code = attempt.code(issuer, &redirected)?;
         attempt.redeem(&self.client, issuer, resource, &mut fresh, (&code, &redirect_uri)).await?;
-        self.keep(fresh);
-        Ok(())
+        self.keep(fresh, forgotten).await
     }
 }
 

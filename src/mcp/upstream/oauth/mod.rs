@@ -1,6 +1,7 @@
 //! Signing in to servers that want it (MCP, "Authorization"; OAuth 2.1): finds out who gives tokens for a server, registers the
 //! hub there, has a person agree, and keeps what came of it. Knows no MCP message. What it keeps is never printed.
 
+pub mod desk;
 mod discovery;
 mod fetch;
 mod flow;
@@ -15,6 +16,7 @@ use futures_util::future::BoxFuture;
 
 use crate::common::secret::Secret;
 
+pub use desk::Desk;
 pub use keeper::Keeper;
 
 /// The step that a person does: looks at what is asked for, and agrees.
@@ -51,6 +53,8 @@ pub struct Kept {
     pub client_id: String,
     pub client_secret: Option<Secret>,
     pub method: Method,
+    /// Where the browser is sent back to, as it was registered; `None`: an owner registered the hub by hand.
+    pub redirect_uri: Option<String>,
     pub token: Option<Secret>,
     pub refresh: Option<Secret>,
     /// What was asked for so far.
@@ -82,7 +86,8 @@ impl Method {
 /// Keeps what belongs to a server, by the server's URL.
 pub trait Vault: Send + Sync {
     fn load(&self, server: &str) -> Option<Kept>;
-    fn save(&self, server: &str, kept: Option<&Kept>);
+    /// Done when it is kept for good.
+    fn save(&self, server: &str, kept: Option<&Kept>) -> BoxFuture<'static, ()>;
 }
 
 /// A vault that forgets everything with the process.
@@ -94,12 +99,13 @@ impl Vault for Pocket {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
     }
 
-    fn save(&self, server: &str, kept: Option<&Kept>) {
+    fn save(&self, server: &str, kept: Option<&Kept>) -> BoxFuture<'static, ()> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match kept {
             Some(kept) => drop(all.insert(server.to_owned(), kept.clone())),
             None => drop(all.remove(server)),
         }
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -16,11 +16,12 @@ pub(super) async fn identify(
     redirect_uri: &str,
     kept: Option<&Kept>,
 ) -> Result<Kept, Refused> {
-    let blank = |client_id: &str, client_secret, method| Kept {
+    let blank = |client_id: &str, client_secret, method, redirect_uri: Option<&str>| Kept {
         issuer: issuer.issuer.clone(),
         client_id: client_id.to_owned(),
         client_secret,
         method,
+        redirect_uri: redirect_uri.map(str::to_owned),
         token: None,
         refresh: None,
         scopes: Vec::new(),
@@ -28,13 +29,15 @@ pub(super) async fn identify(
     let by_hand = identity.registered.as_ref();
     if let Some(it) = by_hand.filter(|it| it.issuer.as_ref().is_none_or(|of| *of == issuer.issuer)) {
         let method = if it.client_secret.is_some() { preferred(issuer, true) } else { Method::None };
-        return Ok(blank(&it.client_id, it.client_secret.clone(), method));
+        return Ok(blank(&it.client_id, it.client_secret.clone(), method, None));
     }
     if let Some(url) = identity.metadata_url.as_deref().filter(|_| issuer.reads_metadata) {
-        return Ok(blank(url, None, Method::None));
+        return Ok(blank(url, None, Method::None, None));
     }
-    // What another issuer gave is of no use here, and none of its business.
-    if let Some(kept) = kept.filter(|kept| kept.issuer == issuer.issuer) {
+    // What another issuer gave is of no use here, and none of its business; what was registered for another address of the
+    // hub's is not taken for this one.
+    let is_registered = |kept: &&Kept| kept.redirect_uri.as_deref().is_none_or(|uri| uri == redirect_uri);
+    if let Some(kept) = kept.filter(|kept| kept.issuer == issuer.issuer).filter(is_registered) {
         return Ok(Kept { token: None, refresh: None, ..kept.clone() });
     }
     let Some(endpoint) = &issuer.registration_endpoint else {
@@ -59,7 +62,7 @@ pub(super) async fn identify(
     let method = text("token_endpoint_auth_method").and_then(Method::named).unwrap_or(asked);
     let secret = text("client_secret").filter(|_| method != Method::None).map(Secret::new);
     let method = if secret.is_some() { method } else { Method::None };
-    Ok(blank(id, secret, method))
+    Ok(blank(id, secret, method, Some(redirect_uri)))
 }
 
 /// The best way that both know. A hub in a house keeps no secret better than none, unless it was given one.
