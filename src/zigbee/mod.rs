@@ -4,8 +4,10 @@
 pub mod bytes;
 pub mod definitions;
 pub mod framing;
+pub mod host;
 pub mod machine;
 pub mod ncp;
+pub mod network;
 pub mod types;
 pub mod zcl;
 pub mod zdo;

@@ -1,0 +1,326 @@
+//! Requests that take a few messages and one answer: removing a device, groups, bindings, scenes. An errand ends when all its parts
+//! have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::common::error::{ErrorBody, ErrorCode};
+use crate::zigbee::network::core::{Core, trouble};
+use crate::zigbee::network::event::{Reply, RequestId, SceneWish};
+use crate::zigbee::network::exchange::{Answer, Failure, Message, To, Wants, Zcl};
+use crate::zigbee::network::job::Owner;
+use crate::zigbee::network::queue::{Ask, HUB_ENDPOINT, Priority};
+use crate::zigbee::types::{ClusterId, Endpoint, GroupId, Ieee};
+use crate::zigbee::zcl::status::Status;
+use crate::zigbee::zdo::{self, Binding, BindingTarget, Response};
+
+/// Requests at once.
+const JOBS_MAX: usize = 64;
+
+const GROUPS: ClusterId = ClusterId(0x0004);
+const SCENES: ClusterId = ClusterId(0x0005);
+
+/// Commands of the groups cluster (ZCL r8 §3.6.2.3).
+const ADD_GROUP: u8 = 0x00;
+const GET_MEMBERSHIP: u8 = 0x02;
+const REMOVE_GROUP: u8 = 0x03;
+
+/// Of scenes (§3.7.2.4).
+const REMOVE_SCENE: u8 = 0x02;
+const STORE_SCENE: u8 = 0x04;
+const RECALL_SCENE: u8 = 0x05;
+
+/// Group ids that are free to be given (§3.6.2.1: 0 is none, 0xfff8 and above are reserved).
+const GROUP_MAX: u16 = 0xfff7;
+
+#[derive(Default)]
+pub struct Errands {
+    jobs: BTreeMap<u64, Job>,
+    next_job: u64,
+}
+
+struct Job {
+    id: RequestId,
+    kind: Kind,
+    /// What each part is about; `None`: it has ended.
+    parts: Vec<Option<Part>>,
+    failure: Option<ErrorBody>,
+    found: BTreeSet<(GroupId, Endpoint)>,
+}
+
+enum Kind {
+    Remove { ieee: Ieee, force: bool },
+    Regroup,
+    Groups { ieee: Ieee },
+    Bind,
+    Scene,
+}
+
+enum Part {
+    Leave,
+    Join { ieee: Ieee, endpoint: Endpoint, group: GroupId },
+    Quit { ieee: Ieee, endpoint: Endpoint, group: GroupId },
+    Membership { endpoint: Endpoint },
+    Bind { undo: bool },
+    Other,
+}
+
+/// What is to be done beyond the answer.
+pub enum After {
+    Nothing,
+    /// The device has been told to go, or is to be forgotten all the same.
+    Forget(Ieee),
+}
+
+impl Errands {
+    pub fn remove(&mut self, core: &mut Core, now: Instant, id: RequestId, ieee: Ieee, force: bool) {
+        if core.table.get(ieee).is_none() {
+            core.answer(id, Err(ErrorBody::new(ErrorCode::NotFound, format!("there is no device {ieee}"))));
+            return;
+        }
+        let leave = zdo::Request::MgmtLeave { ieee, remove_children: false, rejoin: false };
+        let owner = |job| Owner::Job { job, part: 0 };
+        self.begin(core, id, Kind::Remove { ieee, force }, vec![Part::Leave], |core, job| {
+            core.zdo(now, ieee, leave, Priority::Person, owner(job));
+        });
+    }
+
+    pub fn regroup(&mut self, core: &mut Core, now: Instant, id: RequestId, group: GroupId, members: &[Ieee]) {
+        if !(1..=GROUP_MAX).contains(&group.0) {
+            core.answer(id, Err(ErrorBody::new(ErrorCode::BadRequest, "a group's number is 1 to 65527")));
+            return;
+        }
+        if let Some(unknown) = members.iter().find(|ieee| core.table.get(**ieee).is_none()) {
+            core.answer(id, Err(ErrorBody::new(ErrorCode::NotFound, format!("there is no device {unknown}"))));
+            return;
+        }
+        let (mut parts, mut sends) = (Vec::new(), Vec::new());
+        for device in core.table.iter() {
+            let ieee = device.ieee();
+            let is_wished = members.contains(&ieee);
+            for endpoint in device.endpoints_with(GROUPS) {
+                let is_in = device.groups.contains(&(group, endpoint));
+                let [low, high] = group.0.to_le_bytes();
+                if is_wished && !is_in {
+                    // Its name is left empty: nobody reads it there.
+                    parts.push(Part::Join { ieee, endpoint, group });
+                    sends.push((ieee, Zcl::command(endpoint, GROUPS, ADD_GROUP, vec![low, high, 0])));
+                } else if !is_wished && is_in {
+                    parts.push(Part::Quit { ieee, endpoint, group });
+                    sends.push((ieee, Zcl::command(endpoint, GROUPS, REMOVE_GROUP, vec![low, high])));
+                }
+            }
+        }
+        self.begin(core, id, Kind::Regroup, parts, |core, job| send_all(core, now, job, sends));
+    }
+
+    pub fn groups(&mut self, core: &mut Core, now: Instant, id: RequestId, ieee: Ieee) {
+        let Some(device) = core.table.get(ieee) else {
+            core.answer(id, Err(ErrorBody::new(ErrorCode::NotFound, format!("there is no device {ieee}"))));
+            return;
+        };
+        let endpoints: Vec<Endpoint> = device.endpoints_with(GROUPS).collect();
+        let parts = endpoints.iter().map(|endpoint| Part::Membership { endpoint: *endpoint }).collect();
+        self.begin(core, id, Kind::Groups { ieee }, parts, |core, job| {
+            for (part, endpoint) in (0u16..).zip(endpoints) {
+                // No group named: all of them.
+                let zcl = Zcl::command(endpoint, GROUPS, GET_MEMBERSHIP, vec![0]);
+                core.queue.push(
+                    now,
+                    Ask {
+                        to: To::Device(ieee),
+                        message: Message::Zcl(zcl),
+                        wants: Wants::Command(GET_MEMBERSHIP),
+                        priority: Priority::Person,
+                        within: core.patience(ieee, Priority::Person),
+                        repeats: 2,
+                        is_once: false,
+                        owner: Owner::Job { job, part },
+                    },
+                );
+            }
+        });
+    }
+
+    pub fn bind(&mut self, core: &mut Core, now: Instant, id: RequestId, (binding, undo): (Binding, bool)) {
+        let ieee = binding.from;
+        if core.table.get(ieee).is_none() {
+            core.answer(id, Err(ErrorBody::new(ErrorCode::NotFound, format!("there is no device {ieee}"))));
+            return;
+        }
+        let request = if undo { zdo::Request::Unbind(binding) } else { zdo::Request::Bind(binding) };
+        self.begin(core, id, Kind::Bind, vec![Part::Bind { undo }], |core, job| {
+            core.zdo(now, ieee, request, Priority::Person, Owner::Job { job, part: 0 });
+        });
+    }
+
+    /// Storing and removing ask each member; recalling is one multicast, and no claim is made of what came of it.
+    pub fn scene(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        id: RequestId,
+        (group, scene, what): (GroupId, u8, SceneWish),
+    ) {
+        let [low, high] = group.0.to_le_bytes();
+        let payload = vec![low, high, scene];
+        let command = match what {
+            SceneWish::Recall => {
+                let zcl = Zcl::command(Endpoint(0xff), SCENES, RECALL_SCENE, payload).quiet();
+                self.begin(core, id, Kind::Scene, vec![Part::Other], |core, job| {
+                    core.queue.push(
+                        now,
+                        Ask {
+                            to: To::Group(group),
+                            message: Message::Zcl(zcl),
+                            wants: Wants::Delivery,
+                            priority: Priority::Person,
+                            within: crate::zigbee::network::core::PERSON,
+                            repeats: 0,
+                            is_once: false,
+                            owner: Owner::Job { job, part: 0 },
+                        },
+                    );
+                });
+                return;
+            }
+            SceneWish::Store => STORE_SCENE,
+            SceneWish::Remove => REMOVE_SCENE,
+        };
+        let mut sends = Vec::new();
+        for device in core.table.iter() {
+            for endpoint in device.endpoints_with(SCENES) {
+                if device.groups.contains(&(group, endpoint)) {
+                    sends.push((device.ieee(), Zcl::command(endpoint, SCENES, command, payload.clone())));
+                }
+            }
+        }
+        let parts = sends.iter().map(|_| Part::Other).collect();
+        self.begin(core, id, Kind::Scene, parts, |core, job| send_all(core, now, job, sends));
+    }
+
+    fn begin(
+        &mut self,
+        core: &mut Core,
+        id: RequestId,
+        kind: Kind,
+        parts: Vec<Part>,
+        send: impl FnOnce(&mut Core, u64),
+    ) {
+        if self.jobs.len() >= JOBS_MAX {
+            let error = ErrorBody::new(ErrorCode::RateLimited, "too much is being done at once");
+            core.answer(id, Err(ErrorBody { retryable: true, ..error }));
+            return;
+        }
+        let job = self.next_job;
+        self.next_job += 1;
+        let parts = parts.into_iter().map(Some).collect();
+        self.jobs.insert(job, Job { id, kind, parts, failure: None, found: BTreeSet::new() });
+        send(core, job);
+        if self.jobs[&job].parts.is_empty() {
+            // There was nothing to be done.
+            self.finish(core, job);
+        }
+    }
+
+    pub fn ended(&mut self, core: &mut Core, (job, part): (u64, u16), end: Result<Answer, Failure>) -> After {
+        let Some(going) = self.jobs.get_mut(&job) else { return After::Nothing };
+        let Some(part) = going.parts.get_mut(usize::from(part)).and_then(Option::take) else { return After::Nothing };
+        let refused =
+            |status: String| ErrorBody::new(ErrorCode::DeviceRejected, format!("the device refused: {status}"));
+        match (part, end) {
+            (Part::Join { ieee, endpoint, group }, Ok(Answer::Status(Status::SUCCESS | Status::DUPLICATE_EXISTS))) => {
+                if let Some(device) = core.table.get_mut(ieee) {
+                    device.groups.insert((group, endpoint));
+                }
+                core.show(ieee);
+            }
+            (Part::Quit { ieee, endpoint, group }, Ok(Answer::Status(Status::SUCCESS | Status::NOT_FOUND))) => {
+                if let Some(device) = core.table.get_mut(ieee) {
+                    device.groups.remove(&(group, endpoint));
+                }
+                core.show(ieee);
+            }
+            (Part::Membership { endpoint }, Ok(Answer::Command { payload, .. })) => {
+                // Capacity, count, then the groups.
+                let groups = payload.get(2..).unwrap_or_default().chunks_exact(2);
+                let count = usize::from(payload.get(1).copied().unwrap_or(0));
+                let groups = groups.take(count).map(|pair| GroupId(u16::from_le_bytes([pair[0], pair[1]])));
+                going.found.extend(groups.map(|group| (group, endpoint)));
+            }
+            (Part::Bind { undo }, Ok(Answer::Zdo(response))) => {
+                let status = response.status();
+                // Undone is undone.
+                if !(status.is_success() || undo && status == zdo::Status::NO_ENTRY) {
+                    going.failure = Some(refused(status.to_string()));
+                }
+            }
+            (Part::Leave, Ok(Answer::Zdo(Response::MgmtLeave { status }))) if !status.is_success() => {
+                going.failure = Some(refused(status.to_string()));
+            }
+            (_, Ok(Answer::Status(status))) if !status.is_success() => {
+                going.failure = Some(refused(status.to_string()));
+            }
+            (_, Ok(_)) => {}
+            (_, Err(failure)) => going.failure = Some(trouble(&failure)),
+        }
+        if going.parts.iter().any(Option::is_some) { After::Nothing } else { self.finish(core, job) }
+    }
+
+    /// It has left by its own account: that is as good as its answer.
+    pub fn left(&mut self, core: &mut Core, ieee: Ieee) {
+        let waits = |job: &Job| matches!(job.kind, Kind::Remove { ieee: other, .. } if other == ieee);
+        let jobs: Vec<u64> = self.jobs.iter().filter(|(_, job)| waits(job)).map(|(number, _)| *number).collect();
+        for number in jobs {
+            if let Some(job) = self.jobs.remove(&number) {
+                core.answer(job.id, Ok(Reply::Nothing));
+            }
+        }
+    }
+
+    fn finish(&mut self, core: &mut Core, job: u64) -> After {
+        let Some(Job { id, kind, failure, found, .. }) = self.jobs.remove(&job) else { return After::Nothing };
+        match (kind, failure) {
+            (Kind::Remove { ieee, force }, Some(_)) if force => {
+                core.answer(id, Ok(Reply::Nothing));
+                After::Forget(ieee)
+            }
+            (_, Some(error)) => {
+                core.answer(id, Err(error));
+                After::Nothing
+            }
+            (Kind::Remove { ieee, .. }, None) => {
+                core.answer(id, Ok(Reply::Nothing));
+                After::Forget(ieee)
+            }
+            (Kind::Groups { ieee }, None) => {
+                let groups: Vec<_> =
+                    found.iter().map(|(group, endpoint)| json!({"group": group.0, "endpoint": endpoint.0})).collect();
+                if let Some(device) = core.table.get_mut(ieee) {
+                    device.groups = found;
+                }
+                core.persist(ieee);
+                core.answer(id, Ok(Reply::Document(json!({ "groups": groups }))));
+                After::Nothing
+            }
+            (Kind::Regroup | Kind::Bind | Kind::Scene, None) => {
+                core.answer(id, Ok(Reply::Nothing));
+                After::Nothing
+            }
+        }
+    }
+}
+
+fn send_all(core: &mut Core, now: Instant, job: u64, sends: Vec<(Ieee, Zcl)>) {
+    for (part, (ieee, zcl)) in (0u16..).zip(sends) {
+        core.zcl(now, ieee, zcl, Priority::Person, Owner::Job { job, part });
+    }
+}
+
+/// The binding of an endpoint's cluster to the hub.
+pub fn to_hub(from: Ieee, endpoint: Endpoint, cluster: ClusterId, coordinator: Ieee) -> Binding {
+    let to = BindingTarget::Device { ieee: coordinator, endpoint: HUB_ENDPOINT };
+    Binding { from, endpoint, cluster, to }
+}
