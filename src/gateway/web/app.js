@@ -6,6 +6,8 @@ import { Attachments } from './attachments.js';
 import { Door } from './door.js';
 import { explain } from './errors.js';
 import { History } from './history.js';
+import { House } from './house.js';
+import { Pairing } from './pairing.js';
 import { release } from './pictures.js';
 import { HearthClient, randomId } from './protocol.js';
 import { Speech } from './speech.js';
@@ -13,6 +15,8 @@ import { Speech } from './speech.js';
 const TURNS_MAX = 200; // older turns leave the page; the hub keeps them
 const BOTTOM_PX = 48; // this close to the end counts as reading along
 const PREVIEWS = 2; // of a picture while it is made
+const HOUSE_TOPICS = ['devices', 'rooms', 'pairing'];
+const WIDE = matchMedia('(min-width: 62rem)'); // room for the house beside the talk
 const TROUBLE_AFTER_MS = 1200; // a short reconnect is nobody's business
 
 const $ = (id) => document.getElementById(id);
@@ -39,13 +43,20 @@ const client = new HearthClient(address, {
   name: 'page',
   ticket: () => door.ticket(),
   onState: showConnection,
-  ticket: () => door.ticket(),
-  onEvent: ({ topic }) => topic === 'conversations' && history.changed(),
+  onEvent: heard,
 });
 const history = new History($('past'), $('history'), {
   open: showConversation,
-  listen: (is) => client.subscribe(is ? ['conversations'] : []),
+  listen: (is) => (is ? client.subscribe(['conversations']) : client.unsubscribe(['conversations'])),
 });
+const house = new House($('rooms'), (id, set, onEnd) => call('devices.set', { targets: [id], set }, (error, result) => {
+  onEnd(error ?? refused(result?.results?.[0]));
+}));
+const pairing = new Pairing($('pair'), $('pairing'), {
+  wish: (seconds, onEnd) => (seconds ? call('pairing.start', { seconds }, onEnd) : call('pairing.stop', {}, onEnd)),
+  name: (id) => house.name(id),
+});
+client.subscribe(HOUSE_TOPICS, { snapshot: true });
 let bannerTimer = 0;
 
 const CONNECTION = {
@@ -78,6 +89,65 @@ async function enter() {
   await door.enter();
   client.connect();
 }
+
+// ---- the house
+
+/** Calls a tool of the hub; `onEnd(error, result)` with what to tell the user, or what the tool gave back. */
+function call(name, given, onEnd) {
+  client.ask('tool', { name, arguments: given }, {
+    onEnd({ error, metadata }) {
+      const result = metadata?.result;
+      if (error) onEnd(`${explain(error).title}. ${error.message ?? ''}`.trim());
+      else if (result?.is_error) onEnd(result.content?.map((one) => one.text).join(' ') || 'It failed.');
+      else onEnd(null, result?.structured);
+    },
+  });
+}
+
+/** Why a device did not do it; null where it has confirmed. */
+function refused(result) {
+  if (result?.ok) return null;
+  return result?.error ? `${explain(result.error).title}. ${result.error.message}` : 'It has not confirmed.';
+}
+
+function heard(event) {
+  const { topic, kind, key, record, changes, deleted, reread } = event;
+  if (topic === 'conversations') return history.changed();
+  if (reread) {
+    if (topic === 'devices') house.clear();
+    return client.subscribe([topic], { snapshot: true });
+  }
+  if (kind === 'device') house.device(key, deleted ? null : record, deleted ? null : changes);
+  else if (kind === 'room') house.room(key, deleted ? null : (record?.name ?? key));
+  else if (kind === 'pairing' && record) pairing.heard(record);
+  else if (kind === 'radio' && record) showRadio(record);
+  showHouse();
+}
+
+/** A radio that works is nobody's business. */
+function showRadio({ status, why }) {
+  const isFine = status === 'up' || status === 'absent';
+  $('radio').hidden = isFine;
+  $('radio').textContent = isFine ? '' : status === 'starting' ? 'The radio is starting.' : `The radio does not work: ${why}`;
+}
+
+let houseWish = null; // what the user wants to see, once they have said it
+
+function showHouse() {
+  $('nothing').hidden = house.size > 0;
+  const shows = houseWish ?? (WIDE.matches && house.size > 0);
+  $('house').hidden = !shows;
+  $('home').setAttribute('aria-expanded', String(shows));
+}
+
+$('home').addEventListener('click', () => {
+  houseWish = $('house').hidden;
+  showHouse();
+});
+WIDE.addEventListener('change', () => {
+  houseWish = null;
+  showHouse();
+});
 
 // ---- a turn
 
@@ -326,7 +396,9 @@ paint.addEventListener('click', () => {
 });
 
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && !history.isOpen && !event.isComposing) stopAnswer();
+  if (event.key !== 'Escape' || history.isOpen || event.isComposing) return;
+  if (!WIDE.matches && !$('house').hidden) return $('home').click(); // it lies over the talk
+  stopAnswer();
 });
 
 stop.addEventListener('click', stopAnswer);

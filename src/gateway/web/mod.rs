@@ -14,6 +14,8 @@ pub const ASSETS: &[Asset] = &[
     ("/pictures.js", JAVASCRIPT, include_bytes!("pictures.js")),
     ("/speech.js", JAVASCRIPT, include_bytes!("speech.js")),
     ("/history.js", JAVASCRIPT, include_bytes!("history.js")),
+    ("/house.js", JAVASCRIPT, include_bytes!("house.js")),
+    ("/pairing.js", JAVASCRIPT, include_bytes!("pairing.js")),
     ("/calls.js", JAVASCRIPT, include_bytes!("calls.js")),
     ("/attachments.js", JAVASCRIPT, include_bytes!("attachments.js")),
     ("/markdown.js", JAVASCRIPT, include_bytes!("markdown.js")),

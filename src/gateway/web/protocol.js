@@ -45,7 +45,7 @@ export class HearthClient {
   #streams = new Streams();
   #requests = new Map(); // request_id → what is known of a running request
   #cancels = new Set(); // stopped here while the hub was out of reach
-  #topics = []; // what is subscribed to
+  #topics = new Map(); // what is subscribed to → whether what is there is told first
   #doublings = 0;
   #timer = 0;
   #ids = idSource();
@@ -119,13 +119,20 @@ export class HearthClient {
     return this.ask('confirm', { confirm_id, accept }, { onEnd });
   }
 
-  /** From now on `onEvent` hears of these topics and of no others, over every connection. */
-  subscribe(topics) {
-    const left = this.#topics.filter((topic) => !topics.includes(topic));
-    this.#topics = topics;
-    if (!this.#ready) return;
-    if (left.length > 0) this.#send('unsubscribe', { topics: left });
-    if (topics.length > 0) this.#send('subscribe', { topics });
+  /** From now on `onEvent` hears of these topics too, over every connection; with `snapshot` of what is there first. */
+  subscribe(topics, { snapshot = false } = {}) {
+    for (const topic of topics) this.#topics.set(topic, snapshot);
+    if (this.#ready) this.#send('subscribe', { topics, snapshot });
+  }
+
+  unsubscribe(topics) {
+    for (const topic of topics) this.#topics.delete(topic);
+    if (this.#ready) this.#send('unsubscribe', { topics });
+  }
+
+  /** All of them, in a session that knows of none. One by one: a topic that this hub or this user does not have takes no other with it. */
+  #subscribeAll() {
+    for (const [topic, snapshot] of this.#topics) this.#send('subscribe', { topics: [topic], snapshot });
   }
 
   cancel(id) {
@@ -211,7 +218,7 @@ export class HearthClient {
     this.#ready = true;
     this.#doublings = 0;
     this.#state('ready', { session: resumed ? 'resumed' : 'new' });
-    if (!resumed && this.#topics.length > 0) this.#send('subscribe', { topics: this.#topics });
+    if (!resumed) this.#subscribeAll();
     for (const target of this.#cancels) this.#send('cancel', { target });
     this.#cancels.clear();
     // A question that the hub never answered with `processing` did not arrive. Its id makes a repeat harmless.
