@@ -135,6 +135,8 @@ let houseWish = null; // what the user wants to see, once they have said it
 
 function showHouse() {
   $('nothing').hidden = house.size > 0;
+  const lamp = house.light();
+  if (lamp) $('suggestion').textContent = `Turn ${lamp.isOn ? 'off' : 'on'} the ${lamp.name}`;
   const shows = houseWish ?? (WIDE.matches && house.size > 0);
   $('house').hidden = !shows;
   $('home').setAttribute('aria-expanded', String(shows));
@@ -143,6 +145,10 @@ function showHouse() {
 $('home').addEventListener('click', () => {
   houseWish = $('house').hidden;
   showHouse();
+});
+$('house-close').addEventListener('click', () => {
+  $('home').click();
+  $('home').focus();
 });
 WIDE.addEventListener('change', () => {
   houseWish = null;

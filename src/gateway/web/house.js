@@ -37,6 +37,13 @@ export class House {
     return this.#devices.get(id)?.name ?? id;
   }
 
+  /** A lamp to speak of, where there is one. */
+  light() {
+    const isLight = ({ capabilities, available }) => available !== false && capabilities.some((one) => one.part_of === 'light');
+    const lamps = [...this.#devices.values()].filter(isLight).sort((a, b) => a.name.localeCompare(b.name));
+    return lamps.length > 0 ? { name: lamps[0].name, isOn: lamps[0].state.state === 'ON' } : null;
+  }
+
   /** A device as it is now, or only what has changed of it; neither: it is gone. */
   device(id, record, changes) {
     const known = this.#devices.get(id);
