@@ -131,7 +131,7 @@ mod tests {
             index: 0,
             id: Some("assistant_1".into()),
             name: Some("devices_list".into()),
-            arguments: "{}".into(),
+            arguments: r#"{"limit":100}"#.into(),
         };
         let want = [
             Event::Started { model: Some(MODEL.into()) },

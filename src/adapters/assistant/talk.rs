@@ -13,8 +13,11 @@ use crate::common::chat::{Message, Part, Role, ToolResult};
 pub const LIST: &str = "devices_list";
 pub const SET: &str = "devices_set";
 
-/// Pages of `devices.list` that are read in one turn.
+/// Pages of `devices.list` that are read in one turn: a turn has 12 rounds (`mcp.tool_rounds`), and the last ones are for doing it.
 const PAGES_MAX: usize = 8;
+
+/// Devices of one page. So many fit into what a model is told of one call, however much each reports.
+const PAGE_LEN: u32 = 100;
 
 /// What it does next.
 #[derive(Debug, PartialEq)]
@@ -58,7 +61,7 @@ pub fn next(messages: &[Message]) -> Next {
         messages[at + 1..].iter().flat_map(|message| &message.parts).filter_map(result).collect();
     if results.is_empty() {
         return match wish::may_be_about_the_house(&heard) {
-            true => Next::Call(vec![(LIST, Map::new())]),
+            true => Next::Call(vec![list(None)]),
             false => Next::Nothing,
         };
     }
@@ -73,7 +76,7 @@ pub fn next(messages: &[Message]) -> Next {
     if let Some(cursor) = &house.next_cursor
         && results.len() < PAGES_MAX
     {
-        return Next::Call(vec![(LIST, Map::from_iter([("cursor".to_owned(), json!(cursor))]))]);
+        return Next::Call(vec![list(Some(cursor))]);
     }
     match wish::wish(&heard, &house) {
         Wish::Set(orders) => {
@@ -89,6 +92,12 @@ pub fn next(messages: &[Message]) -> Next {
         Wish::Unclear(why) => Next::Say(why),
         Wish::Other => Next::Nothing,
     }
+}
+
+fn list(cursor: Option<&str>) -> (&'static str, Map<String, Value>) {
+    let mut arguments = Map::from_iter([("limit".to_owned(), json!(PAGE_LEN))]);
+    arguments.extend(cursor.map(|cursor| ("cursor".to_owned(), json!(cursor))));
+    (LIST, arguments)
 }
 
 fn result(part: &Part) -> Option<&ToolResult> {

@@ -16,6 +16,7 @@ const TURNS_MAX = 200; // older turns leave the page; the hub keeps them
 const BOTTOM_PX = 48; // this close to the end counts as reading along
 const PREVIEWS = 2; // of a picture while it is made
 const HOUSE_TOPICS = ['devices', 'rooms', 'pairing'];
+const LOOK_AFTER_MS = 300;
 const WIDE = matchMedia('(min-width: 62rem)'); // room for the house beside the talk
 const TROUBLE_AFTER_MS = 1200; // a short reconnect is nobody's business
 
@@ -111,18 +112,25 @@ function refused(result) {
 }
 
 function heard(event) {
-  const { topic, kind, key, record, changes, deleted, reread } = event;
+  const { topic, kind, key, record, changes, deleted, reread, snapshot } = event;
   if (topic === 'conversations') return history.changed();
-  if (reread) {
-    if (topic === 'devices') house.clear();
-    return client.subscribe([topic], { snapshot: true });
-  }
+  if (reread || (topic === 'rooms' && !snapshot)) return look();
   if (kind === 'device') house.device(key, deleted ? null : record, deleted ? null : changes);
-  else if (kind === 'room') house.room(key, deleted ? null : (record?.name ?? key));
   else if (kind === 'pairing' && record) pairing.heard(record);
   else if (kind === 'radio' && record) showRadio(record);
   showHouse();
 }
+
+/** Reads the house anew: something was missed, or a room has another name. Many changes are one new look. */
+function look() {
+  clearTimeout(lookTimer);
+  lookTimer = setTimeout(() => {
+    house.clear();
+    client.subscribe(['devices'], { snapshot: true });
+  }, LOOK_AFTER_MS);
+}
+
+let lookTimer = 0;
 
 /** A radio that works is nobody's business. */
 function showRadio({ status, why }) {

@@ -21,7 +21,6 @@ export class House {
   #set;
   #devices = new Map(); // id → its record
   #rows = new Map(); // id → what is shown of it
-  #rooms = new Map(); // id → name
 
   /** `set(id, properties, onEnd)` has a device do something; `onEnd(error)` comes once, without an error where it was confirmed. */
   constructor(place, set) {
@@ -44,11 +43,11 @@ export class House {
     return lamps.length > 0 ? { name: lamps[0].name, isOn: lamps[0].state.state === 'ON' } : null;
   }
 
-  /** A device as it is now, or only what has changed of it; neither: it is gone. */
+  /** A device as it is now, or only what has changed of it (`state` by property, all else as it is); neither: it is gone. */
   device(id, record, changes) {
     const known = this.#devices.get(id);
     if (record) this.#devices.set(id, record);
-    else if (changes && known) known.state = { ...known.state, ...changes };
+    else if (changes && known) this.#devices.set(id, { ...known, ...changes, state: { ...known.state, ...changes.state } });
     else if (!changes) this.#devices.delete(id);
     const device = this.#devices.get(id);
     const row = this.#rows.get(id);
@@ -64,32 +63,18 @@ export class House {
       this.#rows.set(id, fresh);
       this.#put(device, fresh);
     }
-    this.#rows.get(id).show(device, changes);
-  }
-
-  /** A room's name; null: there is no such room any more. */
-  room(id, name) {
-    if (name === null) this.#rooms.delete(id);
-    else this.#rooms.set(id, name);
-    this.all();
+    this.#rows.get(id).show(device, changes?.state);
   }
 
   /** Forgets everything: it will all be told again. */
   clear() {
     this.#devices.clear();
     this.#rows.clear();
-    this.#rooms.clear();
     this.#place.replaceChildren();
   }
 
-  /** Puts every row where it belongs. */
-  all() {
-    for (const [id, row] of this.#rows) this.#put(this.#devices.get(id), row);
-    this.#tidy();
-  }
-
   #put(device, row) {
-    const name = this.#rooms.get(device.room) ?? NOWHERE;
+    const name = device.room ?? NOWHERE;
     let section = [...this.#place.children].find((one) => one.dataset.room === name);
     if (!section) {
       section = document.createElement('section');
