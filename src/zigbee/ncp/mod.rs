@@ -1,6 +1,7 @@
 //! What a network co-processor (the stick) does for the host, whatever it speaks: Z-Stack's MT today, EZSP tomorrow. The seam
 //! between those who speak to sticks and `network`, which knows none. Sans-IO.
 
+pub mod backup;
 pub mod znp;
 
 use std::time::Instant;

@@ -108,8 +108,9 @@ commands! {
     AF_INCOMING_MSG = Af 0x81 Areq incomingMsg (groupid: U16, clusterid: U16, srcaddr: U16, srcendpoint: U8,
         dstendpoint: U8, wasbroadcast: U8, linkquality: U8, securityuse: U8, timestamp: U32, transseqnumber: U8, data: Bytes)
         -> ();
+    // `data` is empty or cut short where `len` is more than a frame holds: it is fetched by AF_DATA_RETRIEVE then.
     AF_INCOMING_MSG_EXT = Af 0x82 Areq incomingMsgExt (groupid: U16, clusterid: U16, srcaddrmode: U8,
-        srcaddr: Ieee, srcendpoint: U8, srcpanid: U16, dstendpoint: U8, wasbroadcast: U8, linkquality: U8, securityuse: U8, timestamp: U32, transseqnumber: U8, data: Bytes16)
+        srcaddr: Ieee, srcendpoint: U8, srcpanid: U16, dstendpoint: U8, wasbroadcast: U8, linkquality: U8, securityuse: U8, timestamp: U32, transseqnumber: U8, len: U16, data: Rest)
         -> ();
     AF_REFLECT_ERROR = Af 0x83 Areq reflectError (status: U8, endpoint: U8, transid: U8, dstaddrmode: U8,
         dstaddr: U16)

@@ -264,6 +264,12 @@ impl Message {
         self.fields.iter().any(|field| field.name == "status").then(|| self.u8("status"))
     }
 
+    /// This message with its fields as they lie in `data`; `None` where they do not.
+    pub fn with_data(self, data: &[u8]) -> Option<Message> {
+        let (subsystem, id) = (self.command.subsystem as u8, self.command.id);
+        decode(&Frame { kind: self.kind, subsystem, id, data: data.to_vec() }).ok()
+    }
+
     pub fn frame(&self) -> Result<Frame, DoesNotFit> {
         let command = self.command.name;
         let mut data = Vec::new();
