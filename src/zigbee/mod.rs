@@ -3,6 +3,7 @@
 
 pub mod bytes;
 pub mod definitions;
+pub mod driver;
 pub mod framing;
 pub mod host;
 pub mod machine;
