@@ -2,5 +2,6 @@
 //! `common`; it decides nothing about whom to ask or what to do next.
 
 pub mod assistant;
+pub mod devices;
 pub mod llm;
 pub mod speech;

@@ -1,0 +1,3 @@
+//! Sources of devices: each speaks to somebody who knows devices, and is a `home::DeviceSource` to the house.
+
+pub mod zigbee2mqtt;

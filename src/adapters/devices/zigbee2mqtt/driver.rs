@@ -1,0 +1,311 @@
+//! The I/O of the Zigbee2MQTT adapter: one connection to the broker after another (rumqttc), the clock, the channels. Decides
+//! nothing: what a message means and what is published is the state machine's (`bridge`).
+//!
+//! Each connection has a client of its own with a clean session, so that nothing that was not sent while the broker was away is
+//! sent when it is back: whoever asked for it was told long ago that it failed.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions, NetworkOptions, QoS,
+    StateError, SubscribeFilter,
+};
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::Settings;
+use super::bridge::{Answer, BRIDGE_PAYLOAD_BYTES_MAX, Bridge, Now, Out, Ticket};
+use super::request::Request;
+use crate::common::time::whole_ms;
+use crate::home::{DeviceId, RadioStatus, SourceEvent};
+
+/// The port of MQTT without TLS.
+const PORT: u16 = 1883;
+
+/// Silence after which the broker is asked whether it is there; without an answer it is gone after twice that.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Seconds for TCP and the broker's greeting.
+const CONNECT_S: u64 = 5;
+
+/// Bytes of a message with its topic. A longer one ends the connection.
+const PACKET_BYTES_MAX: usize = BRIDGE_PAYLOAD_BYTES_MAX + 65_535;
+
+/// What waits to be sent. Past it the broker takes nothing, and the connection is given up.
+const SENDS_MAX: usize = 1024;
+
+/// Messages that wait for the state machine; when the house is slow, the broker has to wait.
+const MESSAGES_MAX: usize = 64;
+
+/// Topics in one SUBSCRIBE.
+const TOPICS_MAX: usize = 64;
+
+/// Between two tries: doubled from the first to the last. One that was refused is for the owner to mend.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_LAST: Duration = Duration::from_secs(15);
+const RETRY_REFUSED: Duration = Duration::from_secs(60);
+
+/// A connection that lasted so long was a good one: the next try is the first again.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// Something for the state machine, and whither its answer goes.
+pub struct Ask {
+    pub question: Question,
+    pub reply: oneshot::Sender<Answer>,
+}
+
+pub enum Question {
+    Set { targets: Vec<DeviceId>, set: Map<String, Value>, group: Option<u16> },
+    Read { id: DeviceId, properties: Vec<Box<str>> },
+    Request(Request),
+}
+
+/// What the connection tells.
+enum News {
+    Connected,
+    Message { topic: String, payload: bytes::Bytes, is_retained: bool },
+    Lost(ConnectionError),
+}
+
+/// Why it comes to an end: nobody listens any more.
+struct Unheard;
+
+/// Works until nobody listens to `events`, or until it can never work.
+pub async fn run(settings: &Settings, asks: mpsc::Receiver<Ask>, events: mpsc::Sender<SourceEvent>) {
+    let options = match options(settings) {
+        Ok(options) => options,
+        Err(why) => {
+            let _ = events.send(SourceEvent::Radio(RadioStatus::Refused { why: why.into() })).await;
+            return;
+        }
+    };
+    let bridge = Bridge::new(&settings.base_topic, &options.client_id());
+    let mut driver = Driver { bridge, asks, events, replies: HashMap::new(), asked: 0, qos: qos(settings.qos) };
+    let mut retry = RETRY_FIRST;
+    loop {
+        let began = now().at;
+        let Ok(status) = driver.connection(&options, settings).await else { return };
+        if now().at >= began + GOOD {
+            retry = RETRY_FIRST;
+        }
+        let wait = if matches!(status, RadioStatus::Refused { .. }) { RETRY_REFUSED } else { retry };
+        retry = (retry * 2).min(RETRY_LAST);
+        driver.bridge.handle_disconnected(status, now());
+        if driver.pause(wait).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Driver {
+    bridge: Bridge,
+    asks: mpsc::Receiver<Ask>,
+    events: mpsc::Sender<SourceEvent>,
+    replies: HashMap<Ticket, oneshot::Sender<Answer>>,
+    asked: Ticket,
+    qos: QoS,
+}
+
+impl Driver {
+    /// One connection, until it is lost; how to tell of that.
+    async fn connection(&mut self, options: &MqttOptions, settings: &Settings) -> Result<RadioStatus, Unheard> {
+        let (client, mut events) = AsyncClient::new(options.clone(), SENDS_MAX);
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        network.set_connection_timeout(CONNECT_S);
+        events.set_network_options(network);
+        let (news_to, mut news) = mpsc::channel(MESSAGES_MAX);
+        let _pump = Pump(tokio::spawn(pump(events, news_to)));
+        loop {
+            if !self.flush(Some(&client)).await? {
+                let why = format!("the MQTT broker at {} takes nothing", settings.url);
+                return Ok(RadioStatus::Down { why: why.into() });
+            }
+            tokio::select! {
+                told = news.recv() => match told {
+                    Some(News::Connected) => {
+                        tracing::info!(broker = settings.url, "connected to the MQTT broker");
+                        self.bridge.handle_connected(now());
+                    }
+                    Some(News::Message { topic, payload, is_retained }) => {
+                        self.bridge.handle_message(&topic, &payload, is_retained, now());
+                    }
+                    Some(News::Lost(error)) => {
+                        let status = lost(&error, settings);
+                        tracing::warn!(broker = settings.url, %error, "no connection to the MQTT broker");
+                        return Ok(status);
+                    }
+                    None => return Ok(RadioStatus::Down { why: "the connection to the MQTT broker broke".into() }),
+                },
+                ask = self.asks.recv() => self.ask(ask.ok_or(Unheard)?),
+                () = at(self.bridge.poll_timeout()) => self.bridge.handle_timeout(now()),
+                () = self.events.closed() => return Err(Unheard),
+            }
+        }
+    }
+
+    /// Without a connection; what is asked meanwhile is answered so.
+    async fn pause(&mut self, wait: Duration) -> Result<(), Unheard> {
+        let until = now().at + wait;
+        loop {
+            self.flush(None).await?;
+            tokio::select! {
+                () = at(Some(until)) => return Ok(()),
+                ask = self.asks.recv() => self.ask(ask.ok_or(Unheard)?),
+                () = at(self.bridge.poll_timeout()) => self.bridge.handle_timeout(now()),
+                () = self.events.closed() => return Err(Unheard),
+            }
+        }
+    }
+
+    fn ask(&mut self, Ask { question, reply }: Ask) {
+        self.asked += 1;
+        let ticket = self.asked;
+        self.replies.insert(ticket, reply);
+        match question {
+            Question::Set { targets, set, group } => self.bridge.set(ticket, &targets, &set, group, now()),
+            Question::Read { id, properties } => self.bridge.read(ticket, &id, properties, now()),
+            Question::Request(request) => self.bridge.request(ticket, request, now()),
+        }
+    }
+
+    /// Does what the state machine wants done. False: the connection takes no more.
+    async fn flush(&mut self, client: Option<&AsyncClient>) -> Result<bool, Unheard> {
+        let mut is_taken = true;
+        while let Some(out) = self.bridge.poll() {
+            is_taken &= match (out, client) {
+                (Out::Tell(event), _) => {
+                    self.events.send(event).await.map_err(|_| Unheard)?;
+                    true
+                }
+                (Out::Answer(ticket, answer), _) => {
+                    // Whoever asked may have gone.
+                    let _ = self.replies.remove(&ticket).map(|reply| reply.send(answer));
+                    true
+                }
+                (_, None) => true,
+                (Out::Publish { topic, payload }, Some(client)) => {
+                    client.try_publish(topic, self.qos, false, payload).is_ok()
+                }
+                (Out::Subscribe(topics), Some(client)) => topics.chunks(TOPICS_MAX).all(|topics| {
+                    let filters = topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), self.qos));
+                    client.try_subscribe_many(filters).is_ok()
+                }),
+                (Out::Unsubscribe(topics), Some(client)) => {
+                    topics.into_iter().all(|topic| client.try_unsubscribe(topic).is_ok())
+                }
+            };
+        }
+        Ok(is_taken)
+    }
+}
+
+/// Ends the connection with whoever listens to it.
+struct Pump(JoinHandle<()>);
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Brings what comes from the broker to the driver. Its own task, because rumqttc's loop must not be left in the middle.
+async fn pump(mut events: EventLoop, news: mpsc::Sender<News>) {
+    loop {
+        let (told, is_last) = match events.poll().await {
+            Ok(Event::Incoming(Incoming::ConnAck(_))) => (News::Connected, false),
+            Ok(Event::Incoming(Incoming::Publish(publish))) => {
+                let (topic, payload, is_retained) = (publish.topic, publish.payload, publish.retain);
+                (News::Message { topic, payload, is_retained }, false)
+            }
+            Ok(_) => continue,
+            Err(error) => (News::Lost(error), true),
+        };
+        if news.send(told).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn options(settings: &Settings) -> Result<MqttOptions, &'static str> {
+    let url = settings.url.as_str();
+    if url.starts_with("mqtts://") {
+        return Err(
+            "`mqtt.url` is mqtts://, and the hub speaks MQTT without TLS only; let the broker listen on mqtt:// within the house",
+        );
+    }
+    let address = url.strip_prefix("mqtt://").unwrap_or(url).trim_end_matches('/');
+    // The last colon is the port's, unless it stands within an IPv6 address in brackets.
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            (host, port.parse().map_err(|_| "`mqtt.url` has no port that is a number")?)
+        }
+        _ => (address, PORT),
+    };
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|_| "the system gives no random numbers")?;
+    // One hub must not drive another from the broker: a client's name is its own.
+    let name = format!("hearth-{:016x}", u64::from_ne_bytes(random));
+    let mut options = MqttOptions::new(name, host, port);
+    options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+    if let Some(username) = &settings.username {
+        options.set_credentials(username, settings.password.as_ref().map_or("", |password| password.expose()));
+    }
+    Ok(options)
+}
+
+fn qos(level: u8) -> QoS {
+    match level {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}
+
+/// What a lost connection is to the owner.
+fn lost(error: &ConnectionError, settings: &Settings) -> RadioStatus {
+    let url = &settings.url;
+    let why = match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => {
+            let why = format!(
+                "the MQTT broker at {url} does not let the hub in; look at `mqtt.username` and the variable that `mqtt.password_env` names"
+            );
+            return RadioStatus::Refused { why: why.into() };
+        }
+        ConnectionError::ConnectionRefused(code) => format!("the MQTT broker at {url} refused the hub: {code:?}"),
+        ConnectionError::Io(error) => format!("there is no MQTT broker at {url}: {error}"),
+        ConnectionError::NetworkTimeout => format!("the MQTT broker at {url} does not answer"),
+        ConnectionError::MqttState(StateError::Deserialization(error)) => {
+            format!(
+                "the MQTT broker at {url} sent what the hub cannot take, such as a message over {PACKET_BYTES_MAX} bytes: {error:?}"
+            )
+        }
+        error => format!("the connection to the MQTT broker at {url} broke: {error}"),
+    };
+    RadioStatus::Down { why: why.into() }
+}
+
+/// Waits until then; for ever where there is no such time.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the adapter's one look at the clocks; the state machine gets them as arguments"
+)]
+fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { at: Instant::now(), unix_ms: whole_ms(unix) }
+}
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -1,0 +1,441 @@
+//! When a command is done. Zigbee2MQTT answers no `/set`: it publishes the device's state once its radio has an answer to the
+//! command, and a line in its log where it has none (`refusal`). This file tells that publication from others. Pure: knows no
+//! topic and no clock.
+//!
+//! What counts, from its sources (2.14, `publish` and `receive`):
+//!
+//! - A publication carries the whole state that it remembers, whatever caused it. So a property is told of only where it *changed*
+//!   to what was wanted, or where nothing else changed that the device alone can know: a report of power says nothing of `state`.
+//! - Where the hub believed the value to be there already, a publication changes nothing. The device is asked (`/get`) behind the
+//!   command, and two are needed: of the command and of the answer. One device's frames go out in their order.
+//! - A multicast is confirmed by nobody, and the members' states are published at once all the same. Each member is asked after
+//!   that, and only what comes then counts.
+//! - Tuya's data points (`TS0601`) are published when they are sent; the device reports them when it has taken them. Two are needed.
+//! - Of properties that are never published (`effect`, `identify`) nothing can be seen. Something else is asked behind the command:
+//!   with the answer, and no line in the log, the command had gone well. Where nothing can be asked, nobody knows, and that is said.
+//! - With `optimistic: false` nothing is published for a command, and the device is asked at once.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::refusal::body;
+use crate::common::capability::{Capability, CapabilityKind, Domain};
+use crate::common::error::{ErrorBody, ErrorCode};
+
+/// A command that nobody has told of by then has failed. Zigbee2MQTT gives up after 10 s, and after 17 s where it looks for a
+/// new route first; its own words are worth the wait.
+pub const SET: Duration = Duration::from_secs(20);
+
+/// A question; herdsman waits 10 s.
+pub const READ: Duration = Duration::from_secs(12);
+
+/// Where nothing can be seen of a command, how long its failure is waited for.
+const BLIND: Duration = Duration::from_secs(5);
+
+/// How long a Tuya device has to report what it was sent.
+const TUYA: Duration = Duration::from_secs(5);
+
+/// Without a word of the command, the device is asked after this, and again after [`ASK_AGAIN`].
+const ASK: Duration = Duration::from_millis(1000);
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Questions for one command.
+const ASKS_MAX: u8 = 2;
+
+/// After a multicast: from the group's own publication until those of its members are through, and how long to wait for the
+/// group's. Zigbee2MQTT waits 200 ms after a multicast itself.
+pub const SETTLED: Duration = Duration::from_millis(150);
+const GROUP: Duration = Duration::from_millis(1500);
+
+/// What was read is answered when so long nothing more came.
+const READ_QUIET: Duration = Duration::from_millis(1000);
+
+/// Properties read at once.
+const READS_MAX: usize = 16;
+
+/// Told with everything, and by no device as news: they make no publication one about something else.
+const NOISE: [&str; 8] =
+    ["linkquality", "last_seen", "update", "update_available", "elapsed", "device", "color_mode", "color_options"];
+
+/// What is known of a device that is asked for something.
+#[derive(Debug, Clone, Copy)]
+pub struct Believed<'a> {
+    pub capabilities: &'a [Capability],
+    pub state: &'a Map<String, Value>,
+    /// What `state` does not have, Zigbee2MQTT does not know either.
+    pub is_whole: bool,
+    /// Zigbee2MQTT publishes what was sent as if it had been reported; its default.
+    pub is_optimistic: bool,
+    pub is_tuya: bool,
+}
+
+impl Believed<'_> {
+    fn capability(&self, property: &str) -> Option<&Capability> {
+        self.capabilities.iter().find(|capability| *capability.property == *property)
+    }
+}
+
+/// How a command goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Unicast,
+    Multicast,
+}
+
+/// Watches one command, or one question, of one device until it is done.
+#[derive(Debug)]
+pub struct Watch {
+    aims: Vec<Aim>,
+    kind: Kind,
+    /// What is asked where there is no aim to ask for.
+    marker: Option<Box<str>>,
+    /// Publications that count are those after a question.
+    only_answers: bool,
+    asked: u8,
+    ask_at: Option<Instant>,
+    /// It ends then, whatever is known.
+    end_at: Instant,
+    is_told: bool,
+    done: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Set,
+    TuyaSet,
+    Read,
+}
+
+#[derive(Debug)]
+struct Aim {
+    property: Box<str>,
+    want: Want,
+    is_readable: bool,
+    /// Publications that are still to come; 0: it is there.
+    needed: u8,
+    /// What was told instead, in answer to a question.
+    other: Option<Value>,
+}
+
+/// What a line of the log means for a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing {
+    /// It has failed.
+    Fails,
+    /// It goes on.
+    Goes,
+    /// All the same it is done.
+    IsDone,
+}
+
+/// What there is to do when the time has come.
+#[derive(Debug, PartialEq)]
+pub enum Due {
+    Nothing,
+    Ask(Vec<Box<str>>),
+    End(Result<Map<String, Value>, ErrorBody>),
+}
+
+impl Watch {
+    /// Of a command with these values.
+    pub fn set(believed: Believed<'_>, set: &Map<String, Value>, way: Way, now: Instant) -> Watch {
+        let mut is_asked_at_once = !believed.is_optimistic;
+        let mut aims = Vec::new();
+        for (property, value) in set {
+            let Some(capability) = believed.capability(property).filter(|capability| capability.reported) else {
+                continue;
+            };
+            let want = Want::of(capability, value);
+            let is_there = match believed.state.get(property) {
+                None => !believed.is_whole, // nobody here knows; Zigbee2MQTT may
+                Some(_) if want == Want::Change => false,
+                Some(known) => want.is_met(None, known),
+            };
+            let needed =
+                if believed.is_tuya || (believed.is_optimistic && is_there && capability.readable) { 2 } else { 1 };
+            is_asked_at_once |= is_there && capability.readable;
+            let needed = if way == Way::Multicast { 1 } else { needed };
+            let is_readable = capability.readable;
+            aims.push(Aim { property: property.as_str().into(), want, is_readable, needed, other: None });
+        }
+        let marker = marker(&believed).filter(|_| aims.is_empty());
+        let is_seen = !aims.is_empty() || marker.is_some();
+        is_asked_at_once |= aims.is_empty();
+        Watch {
+            kind: if believed.is_tuya { Kind::TuyaSet } else { Kind::Set },
+            only_answers: way == Way::Multicast || aims.is_empty(),
+            asked: 0,
+            ask_at: Some(match way {
+                Way::Multicast => now + GROUP,
+                Way::Unicast if is_asked_at_once => now,
+                Way::Unicast => now + ASK,
+            }),
+            end_at: now + if is_seen { SET } else { BLIND },
+            is_told: false,
+            done: Map::new(),
+            marker,
+            aims,
+        }
+    }
+
+    /// Of a question; all that can be read where no properties are named. `None`: there is nothing that can be.
+    pub fn read(believed: Believed<'_>, properties: &[Box<str>], now: Instant) -> Option<Watch> {
+        let is_asked = |capability: &&Capability| {
+            capability.readable && (properties.is_empty() || properties.contains(&capability.property))
+        };
+        let aim = |capability: &Capability| Aim {
+            property: capability.property.clone(),
+            want: Want::Any,
+            is_readable: true,
+            needed: 1,
+            other: None,
+        };
+        let aims: Vec<_> = believed.capabilities.iter().filter(is_asked).take(READS_MAX).map(aim).collect();
+        (!aims.is_empty()).then(|| Watch {
+            kind: Kind::Read,
+            marker: None,
+            only_answers: true,
+            asked: 0,
+            ask_at: Some(now),
+            end_at: now + READ,
+            is_told: false,
+            done: Map::new(),
+            aims,
+        })
+    }
+
+    /// The state was published. `changed`: what is not as it was in `believed`, and was not merely unknown to the hub. True: it is
+    /// done, see [`Watch::into_done`].
+    pub fn published(
+        &mut self,
+        believed: Believed<'_>,
+        state: &Map<String, Value>,
+        changed: &[&str],
+        now: Instant,
+    ) -> bool {
+        if self.only_answers && self.asked == 0 {
+            return false;
+        }
+        let is_aim = |property: &str| self.aims.iter().any(|aim| *aim.property == *property);
+        // What a device can be told may have come with the command: `brightness` with `state`.
+        let is_foreign = |property: &str| {
+            !NOISE.contains(&property)
+                && !is_aim(property)
+                && !believed.capability(property).is_some_and(|capability| capability.settable)
+        };
+        let is_about_else = changed.iter().any(|property| is_foreign(property));
+        let is_still = changed.iter().all(|property| NOISE.contains(property));
+        let mut answers = usize::MAX;
+        if self.kind == Kind::Read && is_still {
+            // It answers one of the questions, and as all is as it was, no matter which.
+            answers = 1;
+        }
+        for aim in self.aims.iter_mut().filter(|aim| aim.needed > 0) {
+            let Some(value) = state.get(&*aim.property).filter(|value| !value.is_null()) else { continue };
+            let has_changed = changed.contains(&&*aim.property);
+            if !(has_changed || (!is_about_else && answers > 0 && (self.kind != Kind::Read || is_still))) {
+                continue;
+            }
+            let before = believed.state.get(&*aim.property);
+            if !aim.want.is_met(before, value) {
+                aim.other = (self.asked > 0).then(|| value.clone());
+                continue;
+            }
+            answers = answers.saturating_sub(1);
+            self.is_told = true;
+            aim.other = None;
+            aim.needed = if has_changed && self.kind != Kind::TuyaSet { 0 } else { aim.needed - 1 };
+            self.done.insert(aim.property.clone().into(), value.clone());
+        }
+        self.is_told |= self.aims.is_empty() && !is_about_else;
+        match self.kind {
+            Kind::Read if self.is_told => self.end_at = self.end_at.min(now + READ_QUIET),
+            Kind::TuyaSet if self.is_told => self.end_at = self.end_at.min(now + TUYA),
+            _ => {}
+        }
+        self.is_told && self.aims.iter().all(|aim| aim.needed == 0)
+    }
+
+    /// The group that was sent the command is published; its members' states follow at once.
+    pub fn group_published(&mut self, now: Instant) {
+        if self.only_answers && self.asked == 0 {
+            self.ask_at = self.ask_at.map(|at| at.min(now + SETTLED));
+        }
+    }
+
+    /// Zigbee2MQTT says that a question failed.
+    pub fn question_failed(&self, why: &ErrorBody) -> Failing {
+        let is_whole = self.aims.iter().all(|aim| self.done.contains_key(&*aim.property) && aim.other.is_none());
+        // The device answered, and so it had taken what came before the question, which it would not tell.
+        let is_refused = why.code == ErrorCode::DeviceRejected;
+        match self.kind {
+            _ if self.asked == 0 => Failing::Goes,
+            Kind::Read if is_refused && self.aims.len() > 1 => Failing::Goes,
+            Kind::Set if is_refused && is_whole && (self.aims.is_empty() || !self.only_answers) => Failing::IsDone,
+            _ => Failing::Fails,
+        }
+    }
+
+    /// Zigbee2MQTT says that a command failed: this one, unless it is a question.
+    pub fn command_failed(&self) -> Failing {
+        if self.kind == Kind::Read { Failing::Goes } else { Failing::Fails }
+    }
+
+    /// What it confirmed, or what was read.
+    pub fn into_done(self) -> Map<String, Value> {
+        self.done
+    }
+
+    /// When [`Watch::due`] is to be called.
+    pub fn wakes_at(&self) -> Instant {
+        self.ask_at.map_or(self.end_at, |at| at.min(self.end_at))
+    }
+
+    /// `name` and `is_away` (Zigbee2MQTT holds it for unreachable) are for the words of an error.
+    pub fn due(&mut self, name: &str, is_away: bool, now: Instant) -> Due {
+        if now >= self.end_at {
+            return Due::End(self.ended(name, is_away));
+        }
+        if self.ask_at.is_none_or(|at| now < at) {
+            return Due::Nothing;
+        }
+        let unread =
+            || self.aims.iter().filter(|aim| aim.is_readable && aim.needed > 0).map(|aim| aim.property.clone());
+        let asks: Vec<_> = unread().chain(self.marker.clone()).collect();
+        if asks.is_empty() {
+            self.ask_at = None;
+            return Due::Nothing;
+        }
+        if self.asked >= ASKS_MAX {
+            self.ask_at = None;
+            // It answers, and not with what was wanted.
+            return if self.aims.iter().any(|aim| aim.other.is_some()) {
+                Due::End(self.ended(name, is_away))
+            } else {
+                Due::Nothing
+            };
+        }
+        self.asked += 1;
+        self.ask_at = (self.kind != Kind::Read).then_some(now + ASK_AGAIN);
+        Due::Ask(asks)
+    }
+
+    fn ended(&mut self, name: &str, is_away: bool) -> Result<Map<String, Value>, ErrorBody> {
+        if self.kind == Kind::Read && self.is_told {
+            return Ok(std::mem::take(&mut self.done));
+        }
+        if let Some((property, value)) = self.aims.iter().find_map(|aim| Some((&aim.property, aim.other.as_ref()?))) {
+            let text = format!("{name} was told, and still reports `{property}` as {value}");
+            return Err(body(ErrorCode::DeviceRejected, text));
+        }
+        if is_away {
+            return Err(body(
+                ErrorCode::DeviceUnreachable,
+                format!("{name} does not answer; is it switched off, or out of reach?"),
+            ));
+        }
+        let text = match self.kind {
+            Kind::Read => format!("{name} has not answered"),
+            Kind::TuyaSet => format!("{name} was sent the command, and has not reported that it took it"),
+            Kind::Set if self.aims.is_empty() && self.marker.is_none() => {
+                format!(
+                    "{name} was sent the command; it is one of which Zigbee2MQTT tells nothing, so whether it was taken is not known"
+                )
+            }
+            Kind::Set => {
+                format!("nothing has come back from {name}; a device with a battery may sleep, and do it later")
+            }
+        };
+        Err(body(ErrorCode::Timeout, text))
+    }
+}
+
+/// A property that can be asked for, `state` rather than others.
+pub(super) fn marker(believed: &Believed<'_>) -> Option<Box<str>> {
+    let readable = || believed.capabilities.iter().filter(|capability| capability.readable && capability.reported);
+    readable()
+        .find(|capability| &*capability.name == "state")
+        .or_else(|| readable().next())
+        .map(|found| found.property.clone())
+}
+
+/// When a property is as it was wanted.
+#[derive(Debug, Clone, PartialEq)]
+enum Want {
+    /// Whatever it says: there is no telling in advance (`STOP` of a cover, a colour in hexadecimal).
+    Any,
+    /// Anything but what it was: `TOGGLE`.
+    Change,
+    Is(Value),
+    Near {
+        value: f64,
+        within: f64,
+    },
+    /// These parts of a composite.
+    Parts(Vec<(Box<str>, Want)>),
+}
+
+impl Want {
+    fn of(capability: &Capability, value: &Value) -> Want {
+        let is_word = |other: &Value| match (value, other) {
+            (Value::String(a), Value::String(b)) => a.eq_ignore_ascii_case(b),
+            (a, b) => a == b,
+        };
+        match (&capability.kind, value) {
+            (_, Value::Null) => Want::Any,
+            (CapabilityKind::Binary { value_toggle: Some(toggle), .. }, _) if is_word(toggle) => Want::Change,
+            (CapabilityKind::Numeric { presets, .. }, Value::String(word)) => {
+                let preset = presets.iter().find(|preset| preset.name.eq_ignore_ascii_case(word));
+                preset.map_or(Want::Any, |preset| Want::of(capability, &preset.value))
+            }
+            (CapabilityKind::Numeric { min, max, step, .. }, Value::Number(number)) => {
+                // Devices count in steps of their own: one of theirs, or a hundredth of the whole, is no other value.
+                let range = min.zip(*max).map_or(0.0, |(min, max)| (max - min).abs() / 100.0);
+                Want::Near { value: number.as_f64().unwrap_or(f64::NAN), within: range.max(step.unwrap_or(0.0)) }
+            }
+            (CapabilityKind::Enum { .. }, Value::String(word))
+                if capability.part_of == Some(Domain::Cover) && word.eq_ignore_ascii_case("stop") =>
+            {
+                Want::Any
+            }
+            (CapabilityKind::Composite { features }, Value::Object(parts)) => {
+                let known = |(key, value): (&String, &Value)| {
+                    let part = features.iter().find(|part| *part.property == **key)?;
+                    Some((key.as_str().into(), Want::part(part, value)))
+                };
+                let wanted: Vec<_> = parts.iter().filter_map(known).collect();
+                if wanted.is_empty() { Want::Any } else { Want::Parts(wanted) }
+            }
+            (CapabilityKind::Composite { .. }, _) => Want::Any,
+            _ => Want::Is(value.clone()),
+        }
+    }
+
+    /// Colours come back as the device rounds them: 1/254 of the whole, and Zigbee2MQTT's own steps between x/y and hue.
+    fn part(part: &Capability, value: &Value) -> Want {
+        match (&*part.property, value.as_f64()) {
+            ("x" | "y", Some(value)) => Want::Near { value, within: 0.02 },
+            ("hue", Some(value)) => Want::Near { value, within: 4.0 },
+            ("saturation", Some(value)) => Want::Near { value, within: 2.0 },
+            _ => Want::of(part, value),
+        }
+    }
+
+    /// `before`: what it was before this was told, for [`Want::Change`].
+    fn is_met(&self, before: Option<&Value>, now: &Value) -> bool {
+        match self {
+            Want::Any => true,
+            Want::Change => before.is_none_or(|before| before != now),
+            Want::Is(value) => match (value, now) {
+                (Value::String(a), Value::String(b)) => a.eq_ignore_ascii_case(b),
+                (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+                (a, b) => a == b,
+            },
+            Want::Near { value, within } => now.as_f64().is_some_and(|now| (now - value).abs() <= within + 1e-9),
+            Want::Parts(parts) => {
+                parts.iter().all(|(key, want)| now.get(&**key).is_some_and(|part| want.is_met(None, part)))
+            }
+        }
+    }
+}
