@@ -1,8 +1,21 @@
-//! Tests of what the driver makes of the configuration and of lost connections; the connection itself is tried against a real broker
-//! (`.ci/peers/zigbee2mqtt`).
+//! Tests of the driver, with a broker of their own on loopback. A real one, and a real Zigbee2MQTT, are tried by
+//! `.ci/peers/zigbee2mqtt`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
 
 use super::*;
+use crate::adapters::devices::zigbee2mqtt::Zigbee2mqtt;
+use crate::adapters::devices::zigbee2mqtt::broker::{Broker, Client};
+use crate::adapters::devices::zigbee2mqtt::testing::{LAMP, house, id};
+use crate::common::error::ErrorCode;
 use crate::common::secret::Secret;
+use crate::home::DeviceSource;
+
+/// No step of a test takes longer; on a busy machine some are slow.
+const STEP: Duration = Duration::from_secs(20);
 
 fn settings(url: &str) -> Settings {
     Settings { url: url.into(), base_topic: "zigbee2mqtt".into(), username: None, password: None, qos: 0 }
@@ -57,4 +70,155 @@ async fn an_address_that_can_never_work_is_refused_and_that_is_all() {
     let (_asks, asked) = mpsc::channel(1);
     run(&settings("mqtts://broker.lan"), asked, events).await;
     assert!(matches!(told.recv().await, Some(SourceEvent::Radio(RadioStatus::Refused { .. }))));
+}
+
+/// The hub's side and the broker's.
+struct Pair {
+    hub: Arc<Zigbee2mqtt>,
+    told: mpsc::Receiver<SourceEvent>,
+    broker: Broker,
+    run: JoinHandle<()>,
+    ups: u8,
+}
+
+impl Pair {
+    async fn start(change: impl FnOnce(&mut Settings)) -> Pair {
+        let broker = Broker::start(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let mut settings = settings(&format!("mqtt://{}", broker.address()));
+        change(&mut settings);
+        let hub = Arc::new(Zigbee2mqtt::new(settings));
+        let (events, told) = mpsc::channel(64);
+        let run = tokio::spawn(hub.clone().run(events));
+        Pair { hub, told, broker, run, ups: 0 }
+    }
+
+    /// Lets the hub in, and shows it a house that is up.
+    async fn up(&mut self) -> Client {
+        let mut client = in_time(self.broker.accept(ConnectReturnCode::Success)).await;
+        in_time(client.until_subscribed("zigbee2mqtt/bridge/logging")).await;
+        client.say("zigbee2mqtt/bridge/devices", house().to_string(), true).await;
+        client.say("zigbee2mqtt/bridge/state", r#"{"state":"online"}"#, true).await;
+        in_time(client.until_subscribed("zigbee2mqtt/hall/lamp")).await;
+        self.until(|event| *event == SourceEvent::Radio(RadioStatus::Up)).await;
+        // Another state each time, so that it is told.
+        self.ups += 1;
+        let state = json!({ "state": "OFF", "brightness": self.ups }).to_string();
+        client.say("zigbee2mqtt/hall/lamp", state, true).await;
+        self.until(|event| matches!(event, SourceEvent::State { .. })).await;
+        client
+    }
+
+    async fn until(&mut self, is_it: impl Fn(&SourceEvent) -> bool) -> SourceEvent {
+        loop {
+            let event = in_time(self.told.recv()).await.expect("the driver runs");
+            if is_it(&event) {
+                return event;
+            }
+        }
+    }
+
+    fn set(&self, state: &str) -> impl Future<Output = Result<Value, ErrorCode>> + use<> {
+        let Value::Object(set) = json!({ "state": state }) else { unreachable!() };
+        let answer = self.hub.set(vec![id(LAMP)], set, None);
+        async { in_time(answer).await.remove(0).map(|done| done.state.into()).map_err(|why| why.code) }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.run.abort();
+    }
+}
+
+async fn in_time<T>(step: impl Future<Output = T>) -> T {
+    tokio::time::timeout(STEP, step).await.expect("a step of the test took too long")
+}
+
+/// The command among what the hub publishes; at the start it asks devices for their state, too.
+async fn command(client: &mut Client) -> (String, String) {
+    loop {
+        let heard = in_time(client.heard()).await.expect("it is connected");
+        if heard.0.ends_with("/set") {
+            return heard;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_goes_to_the_broker_and_comes_back_confirmed() {
+    for qos in [0, 1] {
+        let mut pair = Pair::start(|settings| settings.qos = qos).await;
+        let mut client = pair.up().await;
+        let answer = tokio::spawn(pair.set("ON"));
+        assert_eq!(command(&mut client).await, (format!("zigbee2mqtt/{LAMP}/set"), r#"{"state":"ON"}"#.to_owned()));
+        client.say("zigbee2mqtt/hall/lamp", r#"{"state":"ON"}"#, false).await;
+        assert_eq!(in_time(answer).await.unwrap(), Ok(json!({"state": "ON"})));
+    }
+}
+
+#[tokio::test]
+async fn a_broken_connection_fails_what_was_under_way_and_is_made_again() {
+    let mut pair = Pair::start(|_| {}).await;
+    let mut client = pair.up().await;
+    let answer = tokio::spawn(pair.set("ON"));
+    command(&mut client).await;
+    let name = client.name.clone();
+    drop(client);
+    assert_eq!(in_time(answer).await.unwrap(), Err(ErrorCode::RadioDown));
+    pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Down { .. }))).await;
+    assert_eq!(pair.set("ON").await, Err(ErrorCode::RadioDown), "and nothing waits to be sent later");
+    let mut client = in_time(pair.broker.accept(ConnectReturnCode::Success)).await;
+    assert_eq!(client.name, name);
+    in_time(client.until_subscribed("zigbee2mqtt/hall/lamp")).await;
+    client.say("zigbee2mqtt/bridge/state", "online", true).await;
+    pair.until(|event| *event == SourceEvent::Radio(RadioStatus::Up)).await;
+    let answer = tokio::spawn(pair.set("OFF"));
+    assert_eq!(command(&mut client).await.1, r#"{"state":"OFF"}"#, "what failed is not sent after all");
+    client.say("zigbee2mqtt/hall/lamp", r#"{"state":"OFF"}"#, false).await;
+    client.say("zigbee2mqtt/hall/lamp", r#"{"state":"OFF"}"#, false).await;
+    assert_eq!(in_time(answer).await.unwrap(), Ok(json!({"state": "OFF"})));
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_know_the_hub_is_for_the_owner() {
+    let mut pair = Pair::start(|settings| settings.username = Some("hub".into())).await;
+    let client = in_time(pair.broker.accept(ConnectReturnCode::NotAuthorized)).await;
+    assert_eq!(client.login.as_ref().map(|login| login.username.as_str()), Some("hub"));
+    pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Refused { .. }))).await;
+}
+
+#[tokio::test]
+async fn no_broker_is_said_and_looked_for_again() {
+    let place = Broker::start(SocketAddr::from(([127, 0, 0, 1], 0))).await.address();
+    let mut pair = Pair::start(|settings| settings.url = format!("mqtt://{place}")).await;
+    pair.until(
+        |event| matches!(event, SourceEvent::Radio(RadioStatus::Down { why }) if why.contains("no MQTT broker")),
+    )
+    .await;
+    pair.broker = Broker::start(place).await;
+    pair.up().await;
+}
+
+#[tokio::test]
+async fn what_is_no_mqtt_ends_the_connection_and_not_the_hub() {
+    let mut pair = Pair::start(|_| {}).await;
+    let mut client = pair.up().await;
+    client.babble(&[0xff; 64]).await;
+    pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Down { .. }))).await;
+    // The beginning of a message of 256 MB.
+    let mut client = pair.up().await;
+    client.babble(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, b'x']).await;
+    pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Down { why }) if why.contains("cannot take")))
+        .await;
+    pair.up().await;
+}
+
+#[tokio::test]
+async fn it_ends_when_nobody_listens() {
+    let mut pair = Pair::start(|_| {}).await;
+    let client = pair.up().await;
+    pair.told.close();
+    drop(client);
+    in_time(&mut pair.run).await.unwrap();
+    assert_eq!(pair.set("ON").await, Err(ErrorCode::RadioDown));
 }

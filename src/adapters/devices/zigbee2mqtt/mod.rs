@@ -18,6 +18,8 @@ use request::Request;
 
 mod backup;
 mod bridge;
+#[cfg(test)]
+mod broker;
 mod command;
 mod driver;
 mod evidence;
