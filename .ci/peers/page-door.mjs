@@ -59,5 +59,22 @@ export async function door({ check, same, holds, newContext, pageHost, connected
     await connected(page);
     holds((await ask(page, 'hello')).length > 0, 'an answer comes');
   });
+
+  await check('who signs out is out: the page forgets, and the token opens nothing any more', async () => {
+    await page.evaluate(() => localStorage.clear());
+    await page.reload();
+    await page.locator('#door[open]').waitFor();
+    await field('name').fill(owner.name);
+    await field('password').fill(owner.password);
+    await enter();
+    await connected(page);
+    const token = await page.evaluate(() => localStorage.getItem('hearth.token'));
+    await noSidewaysScroll(page, 'with the button');
+    await page.locator('#leave').click();
+    await page.locator('#door[open]').waitFor();
+    same(await page.evaluate(() => localStorage.length), 0, 'what is kept');
+    const headers = { authorization: `Bearer ${token}` };
+    same((await page.request.get(`http://${pageHost()}/api/v1/status`, { headers })).status(), 401, 'the old token');
+  });
   await context.close();
 }

@@ -28,6 +28,8 @@ pub enum News {
     ToolCall(Box<ToolCallDelta>),
     /// The hub has made a call that the model asked for, or says why it has not.
     ToolResult(Box<ToolResultNews>),
+    /// How far a call is that runs.
+    ToolStep(Box<ToolStepNews>),
     /// A call waits for a person's word.
     Confirm(Box<ConfirmNews>),
     Image(Box<ImagePiece>),
@@ -64,6 +66,19 @@ pub struct ToolResultNews {
     pub ms: u64,
     /// MCP `structuredContent`.
     pub structured: Option<Value>,
+}
+
+/// A step of one call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolStepNews {
+    /// That of the call's pieces.
+    pub call_id: Box<str>,
+    /// The name by which the model called it.
+    pub name: Box<str>,
+    /// Rises with every step.
+    pub done: f64,
+    pub total: Option<f64>,
+    pub message: Option<Box<str>>,
 }
 
 /// A call that is made only once a person agrees.

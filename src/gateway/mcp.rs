@@ -1,10 +1,11 @@
 //! `/mcp`: what comes over HTTP, given to the face of MCP, and its messages written as JSON or as server-sent events.
 //! Decides nothing about MCP. Source: MCP, "Streamable HTTP"; HTML standard, "Server-sent events".
+#![expect(clippy::disallowed_methods, reason = "a driver: it reads the clock for tokens that end")]
 
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -12,9 +13,12 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::StatusCode;
 use hyper::body::Frame;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tokio::sync::watch;
 
+use crate::auth::Gate;
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::common::who::Door;
+use crate::common::time::{UnixMillis, whole_ms};
+use crate::common::who::{Door, Principal};
 use crate::gateway::context::{Context, Request, principal, read_body_of};
 use crate::gateway::listen::Caller;
 use crate::gateway::respond::{self, Body, Response};
@@ -32,12 +36,14 @@ const SESSION_HEADER: &str = "mcp-session-id";
 
 /// `POST /mcp`.
 pub async fn post(context: Arc<Context>, _caller: Caller, request: Request) -> Response {
-    post_to(&context.mcp, request).await
+    let leave = Leave::new(&context.gate, &request);
+    post_as(&context.mcp, request, Some(leave)).await
 }
 
 /// `GET /mcp`.
 pub async fn get(context: Arc<Context>, _caller: Caller, request: Request) -> Response {
-    get_from(&context.mcp, request).await
+    let leave = Leave::new(&context.gate, &request);
+    get_as(&context.mcp, request, Some(leave)).await
 }
 
 /// `DELETE /mcp`.
@@ -47,27 +53,35 @@ pub async fn delete(context: Arc<Context>, _caller: Caller, request: Request) ->
 
 /// The same of any server of MCP.
 pub async fn post_to(server: &Arc<Server>, request: Request) -> Response {
+    post_as(server, request, None).await
+}
+
+async fn post_as(server: &Arc<Server>, request: Request, leave: Option<Leave>) -> Response {
     let head = head_of(request.headers());
     let who = who(&head, &request);
     match read_body_of(request, BODY_BYTES_MAX).await {
-        Ok(body) => respond(server.post(&head, &body, who).await),
+        Ok(body) => respond(server.post(&head, &body, who).await, leave),
         Err(refused) => refused,
     }
 }
 
 pub async fn get_from(server: &Arc<Server>, request: Request) -> Response {
+    get_as(server, request, None).await
+}
+
+async fn get_as(server: &Arc<Server>, request: Request, leave: Option<Leave>) -> Response {
     let head = head_of(request.headers());
     let who = who(&head, &request);
-    respond(server.get(&head, &who).await)
+    respond(server.get(&head, &who).await, leave)
 }
 
 pub fn delete_at(server: &Arc<Server>, request: &Request) -> Response {
     let head = head_of(request.headers());
     let who = who(&head, request);
-    respond(server.delete(&head, &who))
+    respond(server.delete(&head, &who), None)
 }
 
-fn who(head: &Head, request: &Request) -> Arc<crate::common::who::Principal> {
+fn who(head: &Head, request: &Request) -> Arc<Principal> {
     let door = if head.is_bridge { Door::Stdio } else { Door::Mcp };
     Arc::new(principal(request).through(door))
 }
@@ -85,7 +99,7 @@ fn head_of(headers: &HeaderMap) -> Head {
     head
 }
 
-fn respond(answer: Answer) -> Response {
+fn respond(answer: Answer, leave: Option<Leave>) -> Response {
     match answer {
         Answer::Status(status) => without_message(status),
         Answer::Message { status, text, session } => {
@@ -94,7 +108,7 @@ fn respond(answer: Answer) -> Response {
             with_headers(response, HeaderValue::from_static("application/json"), session)
         }
         Answer::Events { first, stream, session } => {
-            let response = Response::new(body(first, stream));
+            let response = Response::new(body(first, stream, leave));
             with_headers(response, HeaderValue::from_static("text/event-stream"), session)
         }
     }
@@ -136,18 +150,65 @@ fn without_message(status: u16) -> Response {
     response
 }
 
-fn body(first: Event, rest: Option<Box<Stream>>) -> Body {
-    let frames = stream::unfold((Some(first), rest), |(first, mut rest)| async move {
+fn body(first: Event, rest: Option<Box<Stream>>, leave: Option<Leave>) -> Body {
+    let frames = stream::unfold((Some(first), rest, leave), |(first, mut rest, mut leave)| async move {
         let bytes = match first {
             Some(event) => written(&event),
-            None => match tokio::time::timeout(KEEP_ALIVE, rest.as_mut()?.next()).await {
-                Ok(event) => written(&event?),
-                Err(_) => ":\n\n".into(),
-            },
+            None => {
+                let next = rest.as_mut()?.next();
+                tokio::select! {
+                    biased;
+                    () = Leave::ended(&mut leave) => return None,
+                    event = next => written(&event?),
+                    () = tokio::time::sleep(KEEP_ALIVE) => ":\n\n".into(),
+                }
+            }
         };
-        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(bytes))), (None, rest)))
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(bytes))), (None, rest, leave)))
     });
     StreamBody::new(frames).boxed_unsync()
+}
+
+/// That somebody may go on listening: a stream outlives the request that was let in.
+struct Leave {
+    gate: Gate,
+    /// As they were let in.
+    who: Arc<Principal>,
+    rights: watch::Receiver<u64>,
+}
+
+impl Leave {
+    fn new(gate: &Gate, request: &Request) -> Leave {
+        Leave { gate: gate.clone(), who: principal(request), rights: gate.changes() }
+    }
+
+    /// Waits until the token is revoked or over, or its user may do other things than when they came; then the stream ends, and a
+    /// client that comes again is let in as who they are now, or not. May be dropped and asked again.
+    async fn ended(leave: &mut Option<Leave>) {
+        let Some(Leave { gate, who, rights }) = leave else { return std::future::pending().await };
+        loop {
+            rights.mark_unchanged();
+            let Ok(pass) = gate.renew(who) else { return };
+            if pass.who.through(who.door) != **who {
+                return;
+            }
+            let over = async {
+                match pass.expires_at_ms {
+                    Some(at_ms) => tokio::time::sleep(Duration::from_millis(at_ms.saturating_sub(unix_ms()))).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => return,
+                // The gate lives as long as we hold it.
+                _ = rights.changed() => {}
+            }
+        }
+    }
+}
+
+fn unix_ms() -> UnixMillis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms)
 }
 
 /// One event; its text is JSON, so it has no line ends. One that says nothing at all is a comment.

@@ -2,15 +2,23 @@
 //! drops them, on whatever machine they run. Decides nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::mcp::{Call, Service};
+use crate::mcp::{Call, Note, Service};
 use crate::router::tools::output::{self, Told};
 
-/// What has come to its end.
+/// Steps on their way to a turn. A tool that tells of more is not held up: the next step says more than the last.
+const STEPS_LEN: usize = 64;
+
+/// What has come to its end, or one step nearer.
 pub enum Ended {
+    Stepped {
+        call: u32,
+        note: Note,
+    },
     Called {
         call: u32,
         told: Told,
@@ -23,15 +31,26 @@ pub enum Ended {
 }
 
 /// See the module.
-#[derive(Default)]
 pub struct Calls {
     tasks: JoinSet<Ended>,
     running: BTreeMap<tokio::task::Id, (u32, AbortHandle)>,
+    /// Made with the first call: few turns have one.
+    steps: Option<(mpsc::Sender<(u32, Note)>, mpsc::Receiver<(u32, Note)>)>,
+}
+
+impl Default for Calls {
+    fn default() -> Calls {
+        Calls { tasks: JoinSet::new(), running: BTreeMap::new(), steps: None }
+    }
 }
 
 impl Calls {
     /// Begins a call.
-    pub fn make(&mut self, tools: &Service, call: u32, what: Call) {
+    pub fn make(&mut self, tools: &Service, call: u32, mut what: Call) {
+        let (tell, _) = self.steps.get_or_insert_with(|| mpsc::channel(STEPS_LEN));
+        let tell = tell.clone();
+        // A full queue: see `STEPS_LEN`.
+        what.reach.progress = Some(Arc::new(move |note| drop(tell.try_send((call, note)))));
         let tools = tools.clone();
         let task = self.tasks.spawn(async move { Ended::Called { call, told: output::told(tools.call(what).await) } });
         self.running.insert(task.id(), (call, task));
@@ -54,10 +73,23 @@ impl Calls {
         *self = Calls::default();
     }
 
-    /// The next that ends; never, where there is none.
+    /// The next that ends or tells of a step; never, where there is none.
     pub async fn next(&mut self) -> Ended {
         loop {
-            match self.tasks.join_next_with_id().await {
+            let (tasks, steps) = (&mut self.tasks, &mut self.steps);
+            let stepped = async {
+                match steps {
+                    Some((_, steps)) => steps.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let ended = tokio::select! {
+                biased;
+                Some((call, note)) = stepped => return Ended::Stepped { call, note },
+                ended = tasks.join_next_with_id(), if !tasks.is_empty() => ended,
+                else => None,
+            };
+            match ended {
                 None => std::future::pending().await,
                 Some(Ok((id, ended))) => {
                     self.running.remove(&id);

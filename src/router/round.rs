@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use crate::common::chat::{Message, Part, Role, ToolCall, ToolResult};
-use crate::common::events::ToolResultNews;
+use crate::common::events::{ToolResultNews, ToolStepNews};
+use crate::common::rate::TokenBucket;
 use crate::common::time::whole_ms;
-use crate::mcp::Definition;
+use crate::mcp::{Definition, Note};
 use crate::router::tools::output::Told;
 use crate::router::tools::{CALL_TOOL, Toolbox};
 
@@ -26,6 +27,10 @@ pub const CALL_MAX: Duration = Duration::from_secs(300);
 /// The same call with the same arguments is refused from this time on in one turn: who asks for it again has not read the
 /// result.
 pub const SAME_CALLS_MAX: u32 = 3;
+
+/// Steps of one call that may be told at once, and how fast the right to more comes back.
+const STEPS_BURST: u32 = 32;
+const STEP_EVERY: Duration = Duration::from_millis(100);
 
 /// What the driver is to do for a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +80,8 @@ struct Entry {
     /// As the model wrote it.
     name: String,
     state: State,
+    /// Steps that may be told; made with the first.
+    steps: Option<TokenBucket>,
 }
 
 #[derive(Debug)]
@@ -117,7 +124,7 @@ impl Round {
         let mut deeds = Vec::new();
         for (at, call) in calls.iter().enumerate() {
             let state = round.look_at(at, call, toolbox, made, now, &mut deeds);
-            round.calls.push(Entry { id: call.id.clone(), name: call.name.clone(), state });
+            round.calls.push(Entry { id: call.id.clone(), name: call.name.clone(), state, steps: None });
             if let State::Done { .. } = round.calls[at].state {
                 deeds.push(round.told(at));
             }
@@ -191,6 +198,20 @@ impl Round {
         deeds
     }
 
+    /// A call tells how far it is. `None`: it is not to be told, or comes too fast; the next one says more.
+    pub fn stepped(&mut self, call: u32, note: Note, now: Instant) -> Option<ToolStepNews> {
+        let at = self.place(call)?;
+        let Entry { id, name, state: State::Running { .. }, steps } = &mut self.calls[at] else { return None };
+        let steps = steps.get_or_insert_with(|| TokenBucket::new(STEPS_BURST, STEP_EVERY, now));
+        steps.take(now).then(|| ToolStepNews {
+            call_id: id.as_str().into(),
+            name: name.as_str().into(),
+            done: note.progress,
+            total: note.total,
+            message: note.message.map(Into::into),
+        })
+    }
+
     /// A call has come to its end.
     pub fn called(&mut self, call: u32, told: Told, now: Instant) -> Vec<Deed> {
         let mut deeds = Vec::new();
@@ -258,7 +279,7 @@ impl Round {
     /// What a model reads of it, in the order of the calls.
     pub fn into_message(self) -> Message {
         let (mut parts, mut pictures) = (Vec::new(), Vec::new());
-        for Entry { id, name, state } in self.calls {
+        for Entry { id, name, state, .. } in self.calls {
             let State::Done { told, .. } = state else { unreachable!("a round is over before it is read") };
             let Told { text, pictures: seen, is_error, .. } = told;
             parts.push(Part::ToolResult(ToolResult { call_id: id, name, content: text, is_error }));
@@ -279,7 +300,7 @@ impl Round {
     }
 
     fn told(&self, at: usize) -> Deed {
-        let Entry { id, name, state } = &self.calls[at];
+        let Entry { id, name, state, .. } = &self.calls[at];
         let State::Done { told, ms } = state else { unreachable!("it is told when it is done") };
         Deed::Tell(Box::new(ToolResultNews {
             call_id: id.as_str().into(),

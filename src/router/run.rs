@@ -181,6 +181,7 @@ impl Run {
                 ended = self.calls.next() => {
                     let now = Instant::now();
                     match ended {
+                        Ended::Stepped { call, note } => self.turn.handle_step(call, now, note),
                         Ended::Called { call, told } => self.turn.handle_called(call, now, told),
                         Ended::Confirmed { call, accept } => self.turn.handle_confirmed(call, now, accept),
                     }

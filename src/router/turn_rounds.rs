@@ -9,6 +9,7 @@ use super::{Step, Turn};
 use crate::common::chat::{Event, Message, Part, ToolCall, Usage};
 use crate::common::error::{Failure, ProviderError};
 use crate::common::events::News;
+use crate::mcp::Note;
 use crate::router::asking::{Asking, Said, Slot};
 use crate::router::budget::Verdict;
 use crate::router::round::{Deed, Made, Manners, Round};
@@ -103,6 +104,14 @@ impl Turn {
             rounds.shown.insert(link, shown);
         }
         left_out.into_iter().for_each(|why| self.tell(now, News::Notice(why.into())));
+    }
+
+    /// A call tells how far it is.
+    pub fn handle_step(&mut self, call: u32, now: Instant, note: Note) {
+        let round = self.rounds.as_mut().and_then(|rounds| rounds.round.as_mut());
+        if let Some(step) = round.and_then(|round| round.stepped(call, note, now)) {
+            self.tell(now, News::ToolStep(Box::new(step)));
+        }
     }
 
     /// A call has come to its end.

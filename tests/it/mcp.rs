@@ -218,3 +218,55 @@ async fn without_a_hub_the_bridge_says_so() {
     assert!(!ok && messages.is_empty());
     assert!(err.contains("no hub at http://127.0.0.1:1") && err.contains("hearth serve"), "{err}");
 }
+
+/// The streams of one that is let in by this token: of the older era, and of the newest.
+async fn streams(hub: &Running, token: &str) -> Vec<TcpStream> {
+    let bearer = format!("Bearer {token}");
+    let hello =
+        json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
+    let hello = ask(hub.address, "POST", &[("Authorization", &bearer)], &request(1, "initialize", hello)).await;
+    let id = hello.header("mcp-session-id").expect("a session").to_owned();
+    let session = [("Authorization", &*bearer), ("Mcp-Session-Id", &*id), ("MCP-Protocol-Version", "2025-11-25")];
+    let older = send(hub.address, "GET", &session, "").await;
+    let listen = json!({ "notifications": { "toolsListChanged": true }, "_meta": meta() });
+    let head =
+        [("Authorization", &*bearer), ("MCP-Protocol-Version", STATELESS), ("Mcp-Method", "subscriptions/listen")];
+    let newest = send(hub.address, "POST", &head, &request(2, "subscriptions/listen", listen)).await;
+    let mut streams = vec![older, newest];
+    for stream in &mut streams {
+        let heard = until(stream, "\r\n\r\n").await;
+        assert!(heard.starts_with("HTTP/1.1 200") && heard.contains("text/event-stream"), "{heard}");
+    }
+    streams
+}
+
+async fn ends(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    soon("the stream's end", stream.read_to_end(&mut rest)).await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let world = FakeProvider::start(Script::answer(&["ok"])).await;
+    let (hub, ann) = hub::start_guarded(&world).await;
+    let bob = hub.let_in("bob", hearth::common::who::Role::Member).await;
+    let mut others = streams(&hub, &ann).await;
+    for stream in streams(&hub, &bob).await.into_iter().enumerate() {
+        if stream.0 == 0 {
+            hub.revoke(&bob).await;
+        }
+        ends(stream.1).await;
+    }
+    let now_ms =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+    let short = hub.token_for("ann", Some(now_ms + 1_500)).await;
+    for stream in streams(&hub, &short).await {
+        ends(stream).await;
+    }
+    // Ann's own go on.
+    let mut byte = [0; 1];
+    for stream in &mut others {
+        let more = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut byte)).await;
+        assert!(!matches!(more, Ok(Ok(0) | Err(_))), "{more:?}");
+    }
+}

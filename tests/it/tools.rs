@@ -13,7 +13,7 @@ use hearth::common::config::{Config, ProviderName};
 use hearth::common::events::{News, TurnEvent};
 use hearth::common::who::{Door, Principal, Role as UserRole};
 use hearth::mcp::{
-    Annotations, Call, Definition, Fault, Method, Origin, Outcome, Reach, Service, Source, Tool, ToolOutput,
+    Annotations, Call, Definition, Fault, Method, Note, Origin, Outcome, Reach, Service, Source, Tool, ToolOutput,
 };
 use hearth::net::https::Https;
 use hearth::router::{Ask, AskTool, Brought, Input, Job, Likely, Mode, Roster, Router, TurnHandle};
@@ -70,6 +70,7 @@ fn house(more: impl IntoIterator<Item = Definition>) -> Arc<House> {
         definition("panics", Annotations::READS, UserRole::Guest),
         definition("reset", Annotations::DESTROYS, UserRole::Guest),
         definition("secrets", Annotations::READS, UserRole::Owner),
+        definition("slow", Annotations::READS, UserRole::Guest),
     ];
     let mut tools: Vec<Arc<Definition>> = own.into_iter().chain(more).map(Arc::new).collect();
     tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -107,11 +108,19 @@ impl Source for Tools {
         async move {
             let tool = call.tool.clone();
             let on = call.arguments.get("on") == Some(&json!(true));
-            house.called.lock().expect("nothing panics with the lock held").push(call);
+            house.called.lock().expect("nothing panics with the lock held").push(call.clone());
             Ok(Outcome::Done(match &*tool {
                 "lamp" => ToolOutput::structured(json!({"lamp": if on { "is lit" } else { "is dark" }})),
                 "big" => ToolOutput::text("x".repeat(1_000_000)),
                 "fails" => ToolOutput::failed("the bulb is broken"),
+                "slow" => {
+                    for done in 1..=2_000 {
+                        let note = Note { progress: f64::from(done), total: Some(2_000.0), message: None };
+                        call.reach.progress.as_ref().expect("somebody listens")(note);
+                        tokio::task::yield_now().await;
+                    }
+                    ToolOutput::text("at last")
+                }
                 "panics" => panic!("as it was told to"),
                 "hang" => {
                     house.hanging.fetch_add(1, Ordering::SeqCst);
@@ -435,8 +444,8 @@ async fn a_model_without_tools_answers_without_and_one_bad_tool_is_left_out() {
         assert!(notices[at].contains(words), "{notices:?}");
     }
     let names = |request: &Value| request["tools"].as_array().map_or(0, Vec::len);
-    assert_eq!(names(&world.request(0).await.body), 8, "all but the odd one");
-    assert_eq!(names(&world.request(1).await.body), 7);
+    assert_eq!(names(&world.request(0).await.body), 9, "all but the odd one");
+    assert_eq!(names(&world.request(1).await.body), 8);
     assert_eq!(names(&world.request(2).await.body), 0);
     assert_eq!(hub.asked("Hi again").await.notices(), [""; 0], "it is remembered");
     assert_eq!(world.requests().len(), 4);
@@ -535,4 +544,21 @@ async fn the_tool_ask_asks_but_never_itself_and_advice_has_a_form() {
     let asked = world.request(1).await.body;
     assert_eq!((&asked["response_format"]["json_schema"]["strict"], asked.get("tools")), (&json!(true), None));
     assert!(hub.router.advise("A name?", &schema).await.is_err(), "words are no JSON");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_slow_tool_hears_how_far_it_is() {
+    let world = FakeProvider::start(Script::answer(&["done"])).await;
+    world.once(calls(&[("slow", "{}")]));
+    let hub = chatting(&world, |_| ()).await;
+    let heard = hub.asked("copy it").await;
+    let steps: Vec<_> =
+        heard.0.iter().filter_map(|news| if let News::ToolStep(step) = news { Some(step) } else { None }).collect();
+    assert!((1..200).contains(&steps.len()), "thinned out: {}", steps.len());
+    assert!(steps.is_sorted_by(|a, b| a.done < b.done), "in order");
+    assert_eq!((&*steps[0].call_id, &*steps[0].name, steps[0].total), ("call_0", "slow", Some(2_000.0)));
+    let last = heard.0.iter().rposition(|news| matches!(news, News::ToolStep(_))).expect("steps");
+    let result = heard.0.iter().position(|news| matches!(news, News::ToolResult(_))).expect("a result");
+    assert!(last < result, "none comes after the result");
+    assert_eq!((heard.results(), heard.text().as_str()), (vec![("at last".into(), false)], "done"));
 }

@@ -6,6 +6,7 @@ mod called;
 mod calls;
 pub mod close;
 mod delay;
+mod elicit;
 mod feeds;
 pub mod handshake;
 mod house;

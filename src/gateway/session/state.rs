@@ -121,6 +121,8 @@ pub struct Session {
     events: bool,
     confirms: bool,
     confirming: tools::Confirming,
+    elicits: bool,
+    asking: tools::Asking,
     watching: topics::Watching,
     seq: u64,
     /// Streams of binary frames so far.
@@ -164,6 +166,8 @@ impl Session {
             events: false,
             confirms: false,
             confirming: tools::Confirming::default(),
+            elicits: false,
+            asking: tools::Asking::default(),
             watching: topics::Watching::default(),
             seq: 0,
             streams: 0,
@@ -193,8 +197,9 @@ impl Session {
         }));
         if v2 {
             // Nobody has said yet that the client takes binary frames, or that somebody is there to confirm.
-            let features =
-                wire::FEATURES.into_iter().filter(|feature| ![wire::BINARY, wire::CONFIRM].contains(feature));
+            let features = wire::FEATURES
+                .into_iter()
+                .filter(|feature| ![wire::BINARY, wire::CONFIRM, wire::ELICIT].contains(feature));
             metadata.append(&mut session.become_v2(Some(&features.map(Into::into).collect::<Vec<_>>())));
             metadata.insert("protocol".into(), json!(wire::VERSIONS));
         }
@@ -282,6 +287,7 @@ impl Session {
             "auth" => self.auth(&frame),
             "tool" => self.tool(now, &frame),
             "confirm" => self.confirm(&frame),
+            "answer" => self.answer(&frame),
             "subscribe" => self.subscribe(&frame),
             "unsubscribe" => self.unsubscribe(&frame),
             "cancel" => self.cancel(now, &frame),
@@ -363,6 +369,7 @@ impl Session {
             }
             News::ToolCall(delta) => self.tool_call(key, received_at, &delta),
             News::ToolResult(result) => self.tool_result(key, received_at, &result),
+            News::ToolStep(step) => self.tool_step(key, received_at, &step),
             News::Confirm(question) => self.ask_to_confirm(key, received_at, *question),
             News::Notice(text) => {
                 self.requests.keep_notice(key, &text);

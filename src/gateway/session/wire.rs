@@ -22,8 +22,8 @@ use crate::router::Mode;
 
 pub use events::{Event, Subscribe, Unsubscribe};
 pub use tools::{
-    Confirm, ConfirmAsk, ConfirmMetadata, Step, StepMetadata, Tool, ToolCallMetadata, ToolCallPiece, ToolMetadata,
-    ToolResult, ToolResultHead, ToolResultMetadata,
+    Answer, AnswerAction, Confirm, ConfirmAsk, ConfirmMetadata, ElicitAsk, ElicitMetadata, Step, StepMetadata, Tool,
+    ToolCallMetadata, ToolCallPiece, ToolMetadata, ToolResult, ToolResultHead, ToolResultMetadata,
 };
 
 /// The versions that the hub speaks.
@@ -42,13 +42,16 @@ pub const PING_BYTES_MAX: usize = 1024;
 const SHOWN_BYTES_MAX: usize = 200;
 
 /// Features that the hub has; a `hello` picks among them.
-pub const FEATURES: [&str; 5] = ["resume", "reasoning", BINARY, EVENTS, CONFIRM];
+pub const FEATURES: [&str; 6] = ["resume", "reasoning", BINARY, EVENTS, CONFIRM, ELICIT];
 
 /// The feature without which there is no `subscribe`.
 pub const EVENTS: &str = "events";
 
 /// The feature that a client must name: one that cannot answer must not be waited for.
 pub const CONFIRM: &str = "confirm";
+
+/// The same for what tools ask back.
+pub const ELICIT: &str = "elicit";
 
 /// The feature that a client must have said `hello` for: one that cannot take binary frames must never get any.
 pub const BINARY: &str = "binary";
@@ -59,7 +62,7 @@ pub const ATTACHMENTS_MAX: usize = 8;
 /// What a client sends. Unknown fields are ignored.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct ClientFrame<'a> {
-    /// What is wanted: `hello`, `auth`, `chat`, `image`, `speak`, `tool`, `subscribe`, `unsubscribe`, `confirm`, `cancel`,
+    /// What is wanted: `hello`, `auth`, `chat`, `image`, `speak`, `tool`, `subscribe`, `unsubscribe`, `confirm`, `answer`, `cancel`,
     /// `resume`, `ping`.
     #[serde(borrow)]
     pub action: Cow<'a, str>,
@@ -446,6 +449,7 @@ pub fn schemas() -> Value {
                 "subscribe": schema::<Subscribe>(),
                 "unsubscribe": schema::<Unsubscribe>(),
                 "confirm": schema::<Confirm>(),
+                "answer": schema::<Answer>(),
                 "cancel": schema::<Cancel>(),
                 "resume": schema::<Resume>(),
                 "ping": schema::<Ping>(),
@@ -463,6 +467,7 @@ pub fn schemas() -> Value {
                 "tool_call": schema::<ToolCallMetadata<'static>>(),
                 "tool_result": schema::<ToolResultMetadata<'static>>(),
                 "confirm": schema::<ConfirmMetadata<'static>>(),
+                "elicit": schema::<ElicitMetadata<'static>>(),
             },
             "binary": {
                 "description": "A header, little-endian, then the payload: version u8, kind u8, flags u8, 0 u8, stream_id u32, index u32, at_ms u32.",

@@ -314,6 +314,7 @@ impl Life {
         {
             match news {
                 CallNews::Step(key, note) => self.session.handle_step(Instant::now(), key, &note),
+                CallNews::Asks(key, question) => self.session.handle_question(Instant::now(), key, question),
                 CallNews::Ended(key, outcome) => self.session.handle_called(Instant::now(), key, outcome),
             }
             progress = true;
@@ -421,7 +422,7 @@ impl Life {
                 Action::Fetch { key, named } => self.fetch(key, named),
                 Action::Call { key, called } => {
                     let (tools, who) = (self.door.tools.clone(), self.who.clone());
-                    self.calls.get_or_insert_default().start(tools, who, key, called.tool, called.arguments);
+                    self.calls.get_or_insert_default().start(tools, who, key, called);
                 }
                 Action::Cancel { key } => {
                     self.turns.remove(&key);

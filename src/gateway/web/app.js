@@ -88,6 +88,7 @@ function showConnection({ name, error }) {
 /** Connects, once the hub knows who sits here. */
 async function enter() {
   await door.enter();
+  $('leave').hidden = !door.isIn;
   client.connect();
 }
 
@@ -417,6 +418,11 @@ document.addEventListener('keydown', (event) => {
 
 stop.addEventListener('click', stopAnswer);
 $('new').addEventListener('click', newConversation);
+$('leave').addEventListener('click', async () => {
+  await door.leave();
+  // What was said here is not for whoever comes next.
+  location.reload();
+});
 $('try-now').addEventListener('click', () => client.wake());
 
 for (const suggestion of document.querySelectorAll('[data-ask]')) {

@@ -2,6 +2,8 @@
 // Keeps the token in this browser. Knows no conversation; the connection asks it for a ticket.
 
 const KEPT = 'hearth.token';
+/** The id of a token that was made by signing in here: signing out ends it. One that was brought is somebody's to keep. */
+const OWN = 'hearth.token_id';
 
 /** The three ways in; the hub says which of the first two. */
 const WAYS = {
@@ -49,6 +51,19 @@ export class Door {
     return this.#entered.promise;
   }
 
+  /** Whether somebody has signed in, and may sign out. */
+  get isIn() {
+    return kept() !== null;
+  }
+
+  /** Signs out: the token is forgotten here, and ends at the hub where it was made for this page. */
+  async leave() {
+    const id = own();
+    const headers = authorization();
+    forget();
+    if (id) await fetch(`/api/v1/tokens/${encodeURIComponent(id)}`, { method: 'DELETE', headers }).catch(() => {});
+  }
+
   /** A ticket for one connection; null where no token is there. An error with its `code`: the token is not good. */
   ticket() {
     if (!kept()) return null;
@@ -91,7 +106,8 @@ export class Door {
         const body = { name: name.value.trim(), password: password.value };
         if (this.#way === 'claim') body.code = code.value;
         if (this.#way === 'claim' && body.password === '') delete body.password;
-        keep((await post(`/api/v1/${this.#way}`, body)).token);
+        const { token, token_id } = await post(`/api/v1/${this.#way}`, body);
+        keep(token, token_id);
       }
       this.#form.reset();
       this.#dialog.close();
@@ -151,10 +167,21 @@ function kept() {
   }
 }
 
-function keep(token) {
+function own() {
+  try {
+    return localStorage.getItem(OWN);
+  } catch {
+    return null;
+  }
+}
+
+/** `id`: of a token that was made for this page. */
+function keep(token, id = null) {
   held = token;
   try {
     localStorage.setItem(KEPT, token);
+    if (id) localStorage.setItem(OWN, id);
+    else localStorage.removeItem(OWN);
   } catch {
     // See above.
   }
@@ -164,6 +191,7 @@ function forget() {
   held = null;
   try {
     localStorage.removeItem(KEPT);
+    localStorage.removeItem(OWN);
   } catch {
     // See above.
   }

@@ -160,6 +160,7 @@ mod tests {
         for (message, lesson) in [
             ("registry.ollama.ai/library/gemma3:1b does not support tools", none.clone()),
             ("No endpoints found that support tool use. Try disabling \"lamp_x\".", none.clone()),
+            ("Function calling is not enabled for models/gemma-3-27b-it", none.clone()),
             ("`tools` is not supported with this model", none),
             ("Invalid schema for function 'door': In context=(), array schema missing items", except("door")),
             ("tools.2.custom.input_schema: JSON schema is invalid", except("users_list")),

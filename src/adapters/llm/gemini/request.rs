@@ -24,7 +24,6 @@ pub struct Manner {
     penalties: bool,
     /// `systemInstruction`, and not the user's first words.
     system: bool,
-    tools: bool,
     /// JSON Schema in its own fields, and not the part of OpenAPI in the older ones.
     json_schema: bool,
     /// Words and pictures are asked for.
@@ -51,7 +50,6 @@ impl Manner {
             style: Style { signed: true, insists: generation >= Some(GENERATION_OF_LEVELS) },
             penalties: generation.is_none_or(|generation| generation <= GENERATION_OF_PENALTIES),
             system: true,
-            tools: true,
             json_schema: true,
             pictures: model::paints(model) || (request.images && !model::only_writes(model)),
         }
@@ -83,10 +81,6 @@ impl Manner {
         }
         if about(&["developer instruction", "system instruction", "system_instruction", "systeminstruction"]) {
             return std::mem::replace(&mut self.system, false);
-        }
-        if about(&["function calling is not enabled", "tool use is not supported", "function calling is not supported"])
-        {
-            return std::mem::replace(&mut self.tools, false);
         }
         if about(&["jsonschema", "json_schema"]) {
             return std::mem::replace(&mut self.json_schema, false);
@@ -187,12 +181,11 @@ struct ThinkingConfig {
 
 /// What is sent.
 pub fn body<'a>(request: &'a ChatRequest, manner: &Manner, picture: ImageConfig) -> impl Serialize + use<'a> {
-    let tools: &[Tool] = if manner.tools { &request.tools } else { &[] };
     Body {
         system_instruction: contents::system(&request.messages).filter(|_| manner.system),
         contents: contents::turns(&request.messages, manner.style, !manner.system),
-        tools: functions(tools, manner).into_iter().collect(),
-        tool_config: tool_config(tools, &request.tool_choice),
+        tools: functions(&request.tools, manner).into_iter().collect(),
+        tool_config: tool_config(&request.tools, &request.tool_choice),
         generation_config: generation_config(request, manner, picture),
     }
 }

@@ -56,11 +56,12 @@ impl Session {
         }
         let has = |feature: &str| match wanted {
             Some(list) => list.iter().any(|one| one == feature),
-            None => feature != wire::CONFIRM,
+            None => feature != wire::CONFIRM && feature != wire::ELICIT,
         };
         self.reasoning = has("reasoning");
         self.binary = has(wire::BINARY);
         self.confirms = has(wire::CONFIRM);
+        self.elicits = has(wire::ELICIT);
         self.events = has(wire::EVENTS);
         if !self.events {
             self.forget_topics();
@@ -227,6 +228,7 @@ impl Session {
     /// Nobody will come for what runs.
     pub(super) fn abandon(&mut self, now: Instant) {
         self.confirming.clear();
+        self.asking.clear();
         for (key, running) in self.requests.abandon() {
             self.actions.push_back(Action::Cancel { key });
             let report = Report::of_left(whole_ms(now.saturating_duration_since(running.asked_at)));
@@ -262,6 +264,10 @@ impl Session {
             let questions = self.questions(&one.request_id);
             if !questions.is_empty() {
                 entry["confirm"] = json!(questions);
+            }
+            let asked = self.asked_back(&one.request_id);
+            if !asked.is_empty() {
+                entry["elicit"] = json!(asked);
             }
             requests.push(entry);
         }

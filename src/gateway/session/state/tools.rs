@@ -8,17 +8,18 @@ use serde_json::{Map, Value};
 
 use crate::common::chat::ToolCallDelta;
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::common::events::{ConfirmNews, ToolResultNews};
+use crate::common::events::{ConfirmNews, ToolResultNews, ToolStepNews};
 use crate::common::rate::TokenBucket;
 use crate::common::time::whole_ms;
 use crate::gateway::session::called::{Called as Kept, KeptCall, KeptResult};
+use crate::gateway::session::elicit::{ANSWER_WITHIN, Question};
 use crate::gateway::session::report::Report;
 use crate::gateway::session::requests::{End, Kind, OwnCall, RESULT};
 use crate::gateway::session::state::asks::{Wish, Work};
 use crate::gateway::session::state::{Session, map};
 use crate::gateway::session::wire::{
-    self, Chunk, ChunkType, ConfirmAsk, ConfirmMetadata, Status, Step, StepMetadata, ToolCallMetadata, ToolCallPiece,
-    ToolMetadata, ToolResult, ToolResultHead, ToolResultMetadata,
+    self, AnswerAction, Chunk, ChunkType, ConfirmAsk, ConfirmMetadata, ElicitAsk, ElicitMetadata, Status, Step,
+    StepMetadata, ToolCallMetadata, ToolCallPiece, ToolMetadata, ToolResult, ToolResultHead, ToolResultMetadata,
 };
 use crate::mcp::{Fault, Note, Outcome, ToolOutput};
 use crate::router::TurnKey;
@@ -50,10 +51,15 @@ const CONFIRMS_MAX: usize = 64;
 pub struct Called {
     pub tool: Box<str>,
     pub arguments: Map<String, Value>,
+    /// Whether the client can be asked something back.
+    pub can_answer: bool,
 }
 
 /// The questions that wait for the user, by their ids.
 pub(super) type Confirming = BTreeMap<Box<str>, (TurnKey, ConfirmNews)>;
+
+/// What tools ask back, by its ids.
+pub(super) type Asking = BTreeMap<Box<str>, (TurnKey, Question)>;
 
 impl Session {
     // Called by the client.
@@ -67,7 +73,8 @@ impl Session {
         if !(1..=NAME_BYTES_MAX).contains(&name.len()) || name.contains(char::is_control) {
             return Err(format!("payload.name: {:?} is no name of a tool", wire::shown(&name)));
         }
-        let called = Called { tool: name.into(), arguments: arguments.unwrap_or_default() };
+        let can_answer = self.elicits;
+        let called = Called { tool: name.into(), arguments: arguments.unwrap_or_default(), can_answer };
         self.ask(now, frame, Wish { kind: Kind::Tool, work: Work::Call(called), named: Vec::new() });
         Ok(())
     }
@@ -85,7 +92,7 @@ impl Session {
         }
         let message = note.message.as_deref().map(|words| cut(words, WORDS_BYTES_MAX));
         let total = note.total.filter(|total| total.is_finite());
-        let step = Step { stage: "tool", done: note.progress, total, message };
+        let step = Step { stage: "tool", call: None, name: None, done: note.progress, total, message };
         self.chunk(key, now, ChunkType::Metadata, None, &wire::metadata(&StepMetadata { progress: step }));
     }
 
@@ -112,8 +119,10 @@ impl Session {
                 self.end(now, key, Report::of_tool(total_ms, output.is_error), End::Complete(metadata));
             }
             Ok(Outcome::InputRequired { .. }) => {
-                let why =
-                    format!("{} asks something back, which this door cannot pass on: call it over MCP", call.tool);
+                let why = format!(
+                    "{} asks something back, which was not passed on: say hello with the feature elicit, or call it over MCP",
+                    call.tool
+                );
                 self.never_began(now, key, ErrorBody::new(ErrorCode::Unsupported, why));
             }
             Err(Fault { error, .. }) => {
@@ -123,7 +132,67 @@ impl Session {
         }
     }
 
+    /// A tool that runs asks something back.
+    pub fn handle_question(&mut self, now: Instant, key: TurnKey, question: Question) {
+        let is_short = question.message.len() + question.schema.to_string().len() <= ASKED_BYTES_MAX;
+        let can_be_asked = self.version >= 2
+            && self.elicits
+            && self.requests.is_wanted(key)
+            && self.asking.len() < CONFIRMS_MAX
+            && is_short;
+        let Some(tool) = self.requests.get_mut(key).and_then(|running| running.call.as_ref()).map(|call| &call.tool)
+        else {
+            return;
+        };
+        // Dropped, it has no answer, and its tool is told so.
+        if can_be_asked {
+            let elicit = asked(&question, tool);
+            let metadata = wire::metadata(&ElicitMetadata { elicit });
+            self.chunk(key, now, ChunkType::Metadata, None, &metadata);
+            self.asking.insert(question.elicit_id.clone(), (key, question));
+        }
+    }
+
+    pub(super) fn answer(&mut self, frame: &wire::ClientFrame<'_>) -> Result<(), String> {
+        if self.version < 2 {
+            self.needs_v2(frame);
+            return Ok(());
+        }
+        let wire::Answer { elicit_id, action, content } = wire::payload(frame)?;
+        let id = frame.request_id.as_deref();
+        let mut result = map(serde_json::json!({ "action": action }));
+        match (action, content) {
+            (AnswerAction::Accept, Some(content)) => drop(result.insert("content".into(), content.into())),
+            (AnswerAction::Accept, None) => return Err("payload.content: is missing; it goes with accept".into()),
+            _ => {}
+        }
+        let waits =
+            self.asking.remove(&*elicit_id).is_some_and(|(_, question)| question.answer.send(result.into()).is_ok());
+        if waits {
+            self.complete(id, &map(serde_json::json!({ "elicit_id": elicit_id, "action": action })));
+        } else {
+            let why = "nothing waits for this answer (any more): it may have been given, or its time is over";
+            self.error(id, ErrorBody::new(ErrorCode::NotFound, why));
+        }
+        Ok(())
+    }
+
     // Called by a model.
+
+    pub(super) fn tool_step(&mut self, key: TurnKey, received_at: Instant, news: &ToolStepNews) {
+        if self.version < 2 || !self.requests.is_wanted(key) || !news.done.is_finite() {
+            return;
+        }
+        let step = Step {
+            stage: "tool",
+            call: Some(&news.call_id),
+            name: Some(&news.name),
+            done: news.done,
+            total: news.total.filter(|total| total.is_finite()),
+            message: news.message.as_deref().map(|words| cut(words, WORDS_BYTES_MAX)),
+        };
+        self.chunk(key, received_at, ChunkType::Metadata, None, &wire::metadata(&StepMetadata { progress: step }));
+    }
 
     pub(super) fn tool_call(&mut self, key: TurnKey, received_at: Instant, delta: &ToolCallDelta) {
         if self.version < 2 || !self.requests.is_wanted(key) {
@@ -222,6 +291,7 @@ impl Session {
             }
             stays
         });
+        self.asking.retain(|_, (of, _)| *of != key);
     }
 
     /// The questions of a running request that wait, for a client that may have lost them.
@@ -229,6 +299,15 @@ impl Session {
         let Some(key) = self.requests.key_of(request_id) else { return Vec::new() };
         let mine = self.confirming.values().filter(|(of, _)| *of == key);
         mine.map(|(_, news)| serde_json::to_value(question(news)).expect("texts and JSON")).collect()
+    }
+
+    /// What a running request asks back, likewise.
+    pub(super) fn asked_back(&self, request_id: &str) -> Vec<Value> {
+        let Some(key) = self.requests.key_of(request_id) else { return Vec::new() };
+        let call = self.requests.running().find(|running| *running.request_id == *request_id);
+        let tool = call.and_then(|running| running.call.as_ref()).map_or("", |call| &call.tool);
+        let mine = self.asking.values().filter(|(of, _)| *of == key);
+        mine.map(|(_, question)| serde_json::to_value(asked(question, tool)).expect("texts and JSON")).collect()
     }
 
     /// Says that v1 does not have this.
@@ -246,6 +325,11 @@ fn question(news: &ConfirmNews) -> ConfirmAsk<'_> {
         arguments: &news.arguments,
         expires_in_s: news.expires_in_s,
     }
+}
+
+fn asked<'a>(question: &'a Question, tool: &'a str) -> ElicitAsk<'a> {
+    let Question { elicit_id, message, schema, .. } = question;
+    ElicitAsk { elicit_id, tool, message, schema, expires_in_s: ANSWER_WITHIN.as_secs() }
 }
 
 /// As much of a text as is shown.

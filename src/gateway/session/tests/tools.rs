@@ -7,6 +7,7 @@ use super::*;
 use crate::common::error::ErrorCode;
 use crate::common::who::Role;
 use crate::gateway::session::calls::{CallNews, Calls};
+use crate::gateway::session::state::Called;
 use crate::mcp::{Annotations, Call, Definition, Fault, Method, Note, Origin, Outcome, Reach, Source, ToolOutput};
 use crate::store::Setting;
 
@@ -116,6 +117,10 @@ async fn a_tool_is_called_as_who_speaks_and_tells_of_its_steps() {
     assert_eq!(client.hear().await["error"]["code"], "not_found");
 }
 
+fn called(tool: &str) -> Called {
+    Called { tool: tool.into(), arguments: Default::default(), can_answer: false }
+}
+
 #[tokio::test]
 async fn a_guest_calls_a_guests_tools_alone() {
     let (shed, mut seen) = shed();
@@ -123,12 +128,12 @@ async fn a_guest_calls_a_guests_tools_alone() {
     let guest = Arc::new(Principal::new("ann", Role::Guest, who::Door::Websocket));
     let mut calls = Calls::default();
     for (key, name) in ["members.do", "owners.do"].into_iter().enumerate() {
-        calls.start(tools.clone(), guest.clone(), key as u32, name.into(), Default::default());
+        calls.start(tools.clone(), guest.clone(), key as u32, called(name));
         let news = timeout(HANG, std::future::poll_fn(|cx| calls.poll(cx))).await.expect("news within reason");
         let CallNews::Ended(_, Err(fault)) = news else { panic!("{news:?}") };
         assert_eq!(fault.error.code, ErrorCode::Forbidden, "{name}");
     }
-    calls.start(tools, guest, 2, "guests.do".into(), Default::default());
+    calls.start(tools, guest, 2, called("guests.do"));
     let polled = std::future::poll_fn(|cx| {
         let _ = calls.poll(cx);
         seen.poll_recv(cx)
@@ -242,4 +247,35 @@ async fn a_client_that_was_away_hears_the_newest_state_of_each_thing() {
         heard += 1;
         assert!(heard <= 10, "not every state of it: {newest:?}");
     }
+}
+
+#[tokio::test]
+async fn a_tool_asks_back_and_goes_on_with_the_answer() {
+    let mut house = House::new().await;
+    let mut client = hello(&house, r#"["elicit"]"#).await;
+    client.say(&tool("a", "owners.do")).await;
+    assert_eq!(client.hear().await["status"], "processing");
+    let (call, _answer) = house.called().await;
+    let peer = call.reach.peer.expect("somebody is there");
+    assert_eq!(peer.capabilities(), json!({"elicitation": {"form": {}}}));
+    let refused = peer.ask("sampling/createMessage", json!({})).await.expect_err("no model is lent");
+    assert_eq!(refused.error.code, ErrorCode::Unsupported);
+    assert!(peer.ask("elicitation/create", json!({"mode": "url", "url": "https://x"})).await.is_err());
+    let asked = tokio::spawn(
+        peer.ask("elicitation/create", json!({"message": "Where?", "requestedSchema": {"type": "object"}})),
+    );
+    let heard = client.hear().await;
+    let elicit = &heard["chunk"]["metadata"]["elicit"];
+    assert_eq!((&elicit["message"], &elicit["tool"]), (&json!("Where?"), &json!("owners.do")));
+    let payload = json!({"elicit_id": elicit["elicit_id"], "action": "accept", "content": {"n": 1}});
+    client.say(&json!({"action": "answer", "request_id": "b", "payload": payload}).to_string()).await;
+    assert_eq!(client.hear().await["chunk"]["metadata"]["action"], "accept");
+    let answered = timeout(HANG, asked).await.expect("within reason").expect("no panic").expect("an answer");
+    assert_eq!(answered, json!({"action": "accept", "content": {"n": 1}}));
+    // Who closes the form has said so.
+    let asked = tokio::spawn(peer.ask("elicitation/create", json!({"message": "Again?"})));
+    client.hear().await;
+    client.say(r#"{"action":"cancel","request_id":"c","payload":{"target":"a"}}"#).await;
+    let answered = timeout(HANG, asked).await.expect("within reason").expect("no panic").expect("an answer");
+    assert_eq!(answered, json!({"action": "cancel"}));
 }

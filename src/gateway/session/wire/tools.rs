@@ -21,6 +21,27 @@ pub struct Confirm {
     pub accept: bool,
 }
 
+/// `answer`: what the user says to what a tool asks back.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct Answer {
+    pub elicit_id: String,
+    pub action: AnswerAction,
+    /// The form, filled in; with `accept`.
+    #[serde(default)]
+    pub content: Option<Map<String, Value>>,
+}
+
+/// MCP's words.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerAction {
+    Accept,
+    /// No.
+    Decline,
+    /// Neither yes nor no: the form was closed.
+    Cancel,
+}
+
 /// The metadata of the `complete` of a `tool`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ToolMetadata<'a> {
@@ -52,6 +73,12 @@ pub struct StepMetadata<'a> {
 pub struct Step<'a> {
     /// `tool`.
     pub stage: &'static str,
+    /// In a chat: the id of the model's call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<&'a str>,
+    /// In a chat: the tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
     /// Rises with every step.
     pub done: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,5 +137,24 @@ pub struct ConfirmAsk<'a> {
     pub title: Option<&'a str>,
     pub arguments: &'a Value,
     /// After so many seconds the tool is not run.
+    pub expires_in_s: u64,
+}
+
+/// The metadata of a `metadata` chunk that passes on what a tool asks back.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ElicitMetadata<'a> {
+    pub elicit: ElicitAsk<'a>,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ElicitAsk<'a> {
+    /// For the answer.
+    pub elicit_id: &'a str,
+    pub tool: &'a str,
+    /// For the user, in the tool's words.
+    pub message: &'a str,
+    /// JSON Schema of the form: an object of plain fields.
+    pub schema: &'a Value,
+    /// After so many seconds the tool hears that nobody answered.
     pub expires_in_s: u64,
 }

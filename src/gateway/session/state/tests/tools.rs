@@ -4,8 +4,9 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::common::chat::ToolCallDelta;
-use crate::common::events::{Answerer, ConfirmNews, ToolResultNews};
+use crate::common::events::{Answerer, ConfirmNews, ToolResultNews, ToolStepNews};
 use crate::common::limits::{REPLAY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
+use crate::gateway::session::elicit::Question;
 use crate::mcp::{Fault, Note, Outcome, ToolOutput};
 
 fn tool(id: &str, arguments: &str) -> String {
@@ -46,7 +47,7 @@ fn a_call_is_taken_tells_of_its_steps_and_ends_with_its_result() {
     assert_eq!(told(&answers), ["processing"]);
     assert_eq!(parsed(&answers[0])["chunk"]["metadata"], json!({}), "no conversation");
     let arguments = map(json!({ "on": true }));
-    let called = Called { tool: "lights.set".into(), arguments };
+    let called = Called { tool: "lights.set".into(), arguments, can_answer: false };
     assert_eq!(played.take_actions(), [Action::Call { key: 0, called }]);
     let [chunk] = played.step(0, 1.0, Some(3.0), Some("the kitchen")).try_into().expect("one chunk");
     let progress = json!({"stage":"tool","done":1.0,"total":3.0,"message":"the kitchen"});
@@ -409,4 +410,105 @@ fn a_client_that_lost_the_question_finds_it_in_the_snapshot() {
     assert_eq!(request["confirm"][0]["confirm_id"], "q");
     played.say(&confirm("q", true));
     assert_eq!(answered.try_recv(), Ok(true));
+}
+
+fn form(id: &str) -> (Question, oneshot::Receiver<Value>) {
+    let (answer, answered) = oneshot::channel();
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    (Question { elicit_id: id.into(), message: "Where?".into(), schema, answer }, answered)
+}
+
+fn answer(payload: &Value) -> String {
+    json!({"action": "answer", "request_id": "y", "payload": payload}).to_string()
+}
+
+#[test]
+fn what_a_tool_asks_back_is_answered_once() {
+    let mut played = Played::v2(r#"["elicit"]"#);
+    played.say(&tool("t", "{}"));
+    let Some(Action::Call { key, called }) = played.actions.pop() else { panic!("a call") };
+    assert!(called.can_answer);
+    for (payload, result) in [
+        (
+            json!({"elicit_id": "q", "action": "accept", "content": {"city": "Bern"}}),
+            json!({"action": "accept", "content": {"city": "Bern"}}),
+        ),
+        (json!({"elicit_id": "q", "action": "decline"}), json!({"action": "decline"})),
+        (json!({"elicit_id": "q", "action": "cancel", "content": {"city": "x"}}), json!({"action": "cancel"})),
+    ] {
+        let (question, mut answered) = form("q");
+        played.session.handle_question(played.now, key, question);
+        let [chunk] = played.drain().try_into().expect("one chunk");
+        let asked = json!({"elicit_id": "q", "tool": "lights.set", "message": "Where?",
+            "schema": {"type": "object", "properties": {"city": {"type": "string"}}}, "expires_in_s": 300});
+        assert_eq!(parsed(&chunk)["chunk"]["metadata"]["elicit"], asked);
+        assert_eq!(told(&played.say(&answer(&payload))), ["complete"]);
+        assert_eq!(answered.try_recv(), Ok(result));
+        assert_eq!(code(&played.say(&answer(&payload))), "not_found", "once");
+    }
+    let (question, mut answered) = form("q");
+    played.session.handle_question(played.now, key, question);
+    played.drain();
+    for odd in [json!({}), json!({"elicit_id": "q", "action": "yes"}), json!({"elicit_id": "q", "action": "accept"})] {
+        assert_eq!(code(&played.say(&answer(&odd))), "bad_request", "{odd}");
+    }
+    assert_eq!(answered.try_recv(), Err(oneshot::error::TryRecvError::Empty), "it waits on");
+    played.say(&cancel("c", "t"));
+    assert_eq!(answered.try_recv(), Err(oneshot::error::TryRecvError::Closed), "with its call it is void");
+    played.assert_gapless();
+}
+
+#[test]
+fn who_cannot_fill_in_a_form_is_not_asked() {
+    let mut played = Played::v2(r#"["confirm"]"#);
+    played.say(&tool("t", "{}"));
+    let Some(Action::Call { key, called }) = played.actions.pop() else { panic!("a call") };
+    assert!(!called.can_answer);
+    let (question, mut answered) = form("q");
+    played.session.handle_question(played.now, key, question);
+    assert_eq!(played.drain(), [""; 0]);
+    assert!(answered.try_recv().is_err());
+    let mut played = Played::v2(r#"["elicit"]"#);
+    let key = played.call("a");
+    let (mut question, mut answered) = form("q");
+    question.message = "x".repeat(100_000).into();
+    played.session.handle_question(played.now, key, question);
+    assert_eq!(played.drain(), [""; 0], "nobody reads so much");
+    assert_eq!(answered.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    assert_eq!(code(&Played::v1().say(&answer(&json!({"elicit_id": "q", "action": "decline"})))), "unsupported");
+}
+
+#[test]
+fn a_form_that_was_lost_stands_in_the_snapshot() {
+    let mut played = Played::v2(r#"["elicit","resume"]"#);
+    let key = played.call("a");
+    let (question, mut answered) = form("q");
+    played.session.handle_question(played.now, key, question);
+    let other = played.chat("b");
+    played.text(other, &"x".repeat(REPLAY_BYTES_MAX));
+    played.lose_socket();
+    let answers = played.resume(1);
+    let snapshot = parsed(&answers[0])["error"]["snapshot"].take();
+    let mine = snapshot["requests"].as_array().expect("requests").iter().find(|one| one["request_id"] == "a");
+    assert_eq!(mine.expect("the call")["elicit"][0]["message"], "Where?");
+    played.say(&answer(&json!({"elicit_id": "q", "action": "decline"})));
+    assert_eq!(answered.try_recv(), Ok(json!({"action": "decline"})));
+}
+
+#[test]
+fn a_step_of_a_models_call_is_told_to_v2_clients() {
+    let news = |done| {
+        let (call_id, name, message) = ("c-1".into(), "files__copy".into(), Some("half".into()));
+        News::ToolStep(Box::new(ToolStepNews { call_id, name, done, total: Some(2.0), message }))
+    };
+    let mut played = Played::v2("[]");
+    let key = played.chat("a");
+    let [chunk] = played.news(key, news(1.0)).try_into().expect("one chunk");
+    let step =
+        json!({"stage": "tool", "call": "c-1", "name": "files__copy", "done": 1.0, "total": 2.0, "message": "half"});
+    assert_eq!(parsed(&chunk)["chunk"]["metadata"]["progress"], step);
+    assert_eq!(played.news(key, news(f64::NAN)), [""; 0]);
+    let mut played = Played::v1();
+    let key = played.chat("a");
+    assert_eq!(played.news(key, news(1.0)), [""; 0]);
 }

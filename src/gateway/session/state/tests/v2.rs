@@ -29,6 +29,7 @@ fn features_are_those_on_both_lists() {
         (r#"{"protocol":[2],"features":[]}"#, json!([]), 0),
         (r#"{"protocol":[2],"features":null}"#, json!(["resume", "reasoning", "binary", "events"]), 90),
         (r#"{"protocol":[2],"features":["confirm","events"]}"#, json!(["events", "confirm"]), 0),
+        (r#"{"protocol":[2],"features":["elicit"]}"#, json!(["elicit"]), 0),
     ] {
         let mut played = Played::v1();
         let answers = played.say(&format!(r#"{{"action":"hello","payload":{payload}}}"#));
