@@ -5,6 +5,7 @@
 
 mod mcp;
 mod session;
+mod zigbee;
 
 use std::collections::VecDeque;
 
@@ -18,6 +19,7 @@ use hearth::net::sse::{EventTooLong, Parser};
 
 pub use mcp::mcp_server;
 pub use session::session;
+pub use zigbee::{mt, unpi};
 
 /// Small, so that inputs of a fuzzer's size go over it.
 const EVENT_BYTES_MAX: usize = 256;

@@ -58,6 +58,16 @@ fn mcp_server() {
     replay("mcp_server", fuzz::mcp_server);
 }
 
+#[test]
+fn unpi() {
+    replay("unpi", fuzz::unpi);
+}
+
+#[test]
+fn mt() {
+    replay("mt", fuzz::mt);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -65,6 +75,20 @@ proptest! {
     #[test]
     fn any_session(input in vec(any::<u8>(), 0..600)) {
         fuzz::session(&input);
+    }
+
+    /// Frames of either side, starts without frames, and rubbish.
+    #[test]
+    fn any_line(piece_len in any::<u8>(), parts in vec(prop_oneof![
+        Just::<&[u8]>(b"\xfe\x00\x21\x01\x20"), Just::<&[u8]>(b"\xfe\x02\x61\x01\x79\x07\x1c"), Just::<&[u8]>(b"\xfe"),
+        Just::<&[u8]>(b"\xfe\x06\x41\x80\x00\x02\x01\x02\x07\x01\xc0"), Just::<&[u8]>(b"\xfe\xfa\x44"), Just::<&[u8]>(b"\x00"),
+    ], 0..30)) {
+        fuzz::unpi(&[&[piece_len], &parts.concat()[..]].concat());
+    }
+
+    #[test]
+    fn any_stick(input in vec(any::<u8>(), 0..800)) {
+        fuzz::mt(&input);
     }
 
     /// Whole events and pieces of some, in any order and cut anywhere.

@@ -180,7 +180,13 @@ pub async fn quietest_channel(desk: &Desk) -> Result<Channel, Trouble> {
     for _ in 0..SCAN_TRIES {
         desk.forget_told();
         let request = ZDO_MGMT_NWK_UPDATE_REQ.request().with("dstaddrmode", 2u8).with("channelmask", mask);
-        desk.order(request.with("scanduration", SCAN_DURATION).with("scancount", 1u8)).await?;
+        let request = request.with("scanduration", SCAN_DURATION).with("scancount", 1u8);
+        match desk.order(request).await {
+            Err(trouble @ Trouble::Silent(_)) => return Err(trouble),
+            // Not every firmware can.
+            Err(_) => break,
+            Ok(_) => {}
+        }
         let is_it = |message: &Message| {
             message.is(&ZDO_MGMT_NWK_UPDATE_NOTIFY) && message.u16("srcaddr") == 0 && message.status() == Some(0)
         };

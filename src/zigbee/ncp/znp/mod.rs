@@ -233,7 +233,7 @@ impl Znp {
                 }
             }
             Owner::Send(transaction) => {
-                if let Some((tag, status)) = self.sends.answered(transaction, &answer) {
+                if let Some((tag, status)) = self.sends.answered(now, transaction, &answer) {
                     self.event(NcpEvent::Sent { tag, status });
                 }
             }

@@ -16,14 +16,17 @@ const WAITING_LEN_MAX: usize = 128;
 /// How long a confirm may take: a message waits for its sleeper for 7.68 s, acknowledgements for 1.6 s three times over.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(13);
 
+/// How long it may take where the stick has not said that it took the message: more likely than not it never heard of it.
+const UNHEARD_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What fits into a request beside its fields.
 const PAYLOAD_LEN_MAX: usize = 230;
 
 /// `afStatus_INVALID_PARAMETER`.
 const INVALID_PARAMETER: u8 = 0x02;
 
-/// AF's options: look for a route if there is none; ask for an acknowledgement.
-const OPTION_DISCOVER_ROUTE: u8 = 0x20;
+/// AF's options: the stick looks for a route if it has none, and routers on the way do not; an acknowledgement is asked for.
+const OPTION_ROUTE_HERE: u8 = 0x20;
 const OPTION_ACK: u8 = 0x10;
 
 /// The endpoint of all.
@@ -39,6 +42,8 @@ pub struct Sends {
 #[derive(Debug)]
 struct UnderWay {
     tag: Tag,
+    /// Nobody confirms a broadcast: with the stick's word it is done.
+    is_broadcast: bool,
     endpoint: u8,
     give_up_at: Instant,
 }
@@ -69,15 +74,29 @@ impl Sends {
             }
         }
         let give_up_at = now + CONFIRM_PATIENCE;
-        self.under_way.insert(self.transaction, UnderWay { tag, endpoint: message.from.0, give_up_at });
+        let is_broadcast = matches!(message.to, Destination::Broadcast { .. });
+        let under_way = UnderWay { tag, is_broadcast, endpoint: message.from.0, give_up_at };
+        self.under_way.insert(self.transaction, under_way);
         Some((self.transaction, request(&message, self.transaction)))
     }
 
     /// What the stick said to the request. Where its answer was lost, it may have sent the message all the same: the confirm tells.
-    pub fn answered(&mut self, transaction: u8, answer: &Result<Message, AskError>) -> Option<(Tag, SendStatus)> {
+    pub fn answered(
+        &mut self,
+        now: Instant,
+        transaction: u8,
+        answer: &Result<Message, AskError>,
+    ) -> Option<(Tag, SendStatus)> {
         let status = match answer {
-            Ok(answer) => answer.status().filter(|status| *status != 0).map(status_of)?,
-            Err(AskError::Silent) => return None,
+            Ok(answer) => match status_of(answer.status().unwrap_or(0)) {
+                SendStatus::Delivered if !self.under_way.get(&transaction)?.is_broadcast => return None,
+                status => status,
+            },
+            Err(AskError::Silent) => {
+                let under_way = self.under_way.get_mut(&transaction)?;
+                under_way.give_up_at = under_way.give_up_at.min(now + UNHEARD_PATIENCE);
+                return None;
+            }
             Err(AskError::Rpc(code)) => SendStatus::Refused(*code),
             Err(AskError::Gone) => SendStatus::RadioDown,
             Err(AskError::Full) => SendStatus::Busy,
@@ -115,7 +134,7 @@ fn request(message: &Outgoing, transaction: u8) -> Message {
             let ack = if message.ack { OPTION_ACK } else { 0 };
             let request = AF_DATA_REQUEST.request().with("dstaddr", nwk).with("destendpoint", endpoint);
             let request = request.with("srcendpoint", message.from).with("clusterid", message.cluster);
-            let request = request.with("transid", transaction).with("options", OPTION_DISCOVER_ROUTE | ack);
+            let request = request.with("transid", transaction).with("options", OPTION_ROUTE_HERE | ack);
             return request.with("radius", message.radius).with("data", &message.payload);
         }
         Destination::Group(group) => (MODE_GROUP, group.0, ENDPOINT_ALL),

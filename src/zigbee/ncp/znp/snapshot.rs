@@ -130,7 +130,9 @@ pub async fn write(desk: &Desk, family: Family, backup: &Backup) -> Result<(), T
         Family::V3x0 => nv::write_table(desk, family, ADDRESSES, &tables.addresses, &filled.addresses).await?,
         Family::V30x => nv::update(desk, item::ADDRMGR, &filled.addresses.concat()).await?,
     }
-    nv::update(desk, item::APS_LINK_KEY_TABLE, &filled.links).await?;
+    if !filled.links.is_empty() {
+        nv::update(desk, item::APS_LINK_KEY_TABLE, &filled.links).await?;
+    }
     nv::write_table(desk, family, APS_KEY_DATA, &tables.aps_keys, &filled.aps_keys).await?;
     nv::write_table(desk, family, TCLK, &tables.tc_keys, &filled.tc_keys).await
 }

@@ -89,8 +89,8 @@ pub async fn start(desk: Desk, config: Config, known: Option<Persisted>, chance:
     let (network, coordinator) = running(&desk).await?;
     check(known.as_ref(), &network, coordinator)?;
     register_endpoints(&desk).await?;
-    join_green_power_group(&desk).await?;
-    desk.order(ZDO_MSG_CB_REGISTER.request().with("clusterid", 0xffffu16)).await?;
+    nice_to_have(join_green_power_group(&desk).await)?;
+    nice_to_have(desk.order(ZDO_MSG_CB_REGISTER.request().with("clusterid", 0xffffu16)).await.map(drop))?;
     let NewNetwork { pan_id, extended_pan_id, key, channel } = network;
     let in_flight_max = if family == Family::V3x0 { IN_FLIGHT_MAX_3X0 } else { IN_FLIGHT_MAX_30X };
     let info = NetworkInfo { channel, pan_id, extended_pan_id, coordinator, firmware, in_flight_max, is_new };
@@ -277,6 +277,17 @@ async fn running(desk: &Desk) -> Result<(NewNetwork, Ieee), Trouble> {
         return Err(Trouble::stick("the stick says that it is up, and is on no channel"));
     }
     Ok((network, coordinator))
+}
+
+/// A firmware that does not know a command that can be done without is no reason to have no network.
+fn nice_to_have(done: Result<(), Trouble>) -> Result<(), Trouble> {
+    match done {
+        Err(Trouble::Stick(why)) => {
+            tracing::warn!(%why, "the stick does without");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 async fn register_endpoints(desk: &Desk) -> Result<(), Trouble> {

@@ -358,6 +358,30 @@ fn a_message_is_confirmed() {
     assert_eq!(line.sent(3), [SendStatus::NoAck], "a confirm that does not come is no success");
 }
 
+#[test]
+fn a_broadcast_is_not_confirmed_and_a_group_is() {
+    let (stick, known) = settled(Family::V3x0);
+    let mut line = line(stick, Config::default(), Some(known));
+    line.run_until(30, |line| line.up().is_some());
+    line.stick.confirms = None;
+    let all = Destination::Broadcast { to: Nwk::AWAKE, endpoint: Endpoint(255) };
+    for (tag, to) in [(1, all), (2, Destination::Group(GroupId(7)))] {
+        let message = Outgoing {
+            to,
+            profile: ProfileId::HOME_AUTOMATION,
+            cluster: ClusterId(6),
+            from: Endpoint(1),
+            radius: 30,
+            payload: vec![1, 2, 2],
+            ack: false,
+        };
+        line.znp.command(line.now, NcpCommand::Send { tag, message });
+        line.flush();
+    }
+    line.run(Duration::from_secs(1));
+    assert_eq!((line.sent(1), line.sent(2)), (vec![SendStatus::Delivered], vec![]));
+}
+
 /// The answer to the request is lost, but not the confirm: the message was sent, once.
 #[test]
 fn a_confirm_settles_a_request_whose_answer_was_lost() {
