@@ -4,25 +4,28 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::device::{Device, DeviceEdit};
-use super::history::{HistoryAnswer, HistoryQuery};
+use super::device::Device;
+use super::house::{Home, Source};
+use super::names::fold;
 use super::news::Listener;
+use super::run::{self, Shared};
 use super::source::{Backend, DeviceSource, NetworkQuery, PairingWish, RadioStatus};
-use super::wish::{SetResult, Wish};
+use super::wish::{PROPERTIES_MAX, SetResult, Wish};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::Principal;
 use crate::store::{Group, ReadError, Room, Scene, Store};
 
+/// The longest time in which devices may join (Zigbee `PermitDuration`; 255 would be for ever).
+pub const PAIRING_SECONDS_MAX: u16 = 254;
+
 /// The house, for whoever asks something of it. Names are ids, names or aliases, in any case; who has rooms of their own
 /// sees and moves only what is in these. Errors are for the owner of the house: `not_found` with what was perhaps meant,
-/// `forbidden`, `bad_request` with what is possible, `conflict` for a stale revision, and those of [`super::DeviceSource`].
+/// `bad_request` with what is possible, `conflict` for a stale revision, and those of [`super::DeviceSource`].
 #[derive(Clone)]
-pub struct Keeper(Arc<Inner>);
-
-struct Inner {}
+pub struct Keeper(pub(super) Arc<Shared>);
 
 /// How one source is.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -36,235 +39,173 @@ pub struct Radio {
     pub pairing_seconds_left: u16,
 }
 
-/// What an owner says of a room; what is absent stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RoomEdit {
-    /// 1 to 64 characters; needed for a new one.
-    pub name: Option<String>,
-    pub aliases: Option<Vec<String>>,
-}
-
-/// What an owner says of a group; what is absent stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct GroupEdit {
-    /// 1 to 64 characters; needed for a new one.
-    pub name: Option<String>,
-    pub aliases: Option<Vec<String>>,
-    /// A room's id, name or alias; empty: none.
-    pub room: Option<String>,
-    /// Ids, names or aliases of devices.
-    pub members: Option<Vec<String>>,
-}
-
-/// What an owner says of a scene; what is absent stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SceneEdit {
-    /// 1 to 64 characters; needed for a new one.
-    pub name: Option<String>,
-    pub aliases: Option<Vec<String>>,
-    /// A room's id, name or alias; empty: none.
-    pub room: Option<String>,
-    /// How each device is to be.
-    pub settings: Option<Vec<SceneWish>>,
-    /// Takes what these are now: ids, names, aliases of devices and groups. With `settings` these come on top.
-    pub capture: Option<Vec<String>>,
-}
-
-/// How one device is to be in a scene.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SceneWish {
-    /// An id, a name or an alias.
-    pub device: String,
-    /// As `devices.set` takes it.
-    pub set: Map<String, Value>,
-}
-
 impl Keeper {
     /// Opens the house as the store has it and starts its sources. For the start of a program, on its runtime.
-    pub async fn start(_store: Store, _sources: Vec<Arc<dyn DeviceSource>>) -> Result<Keeper, ReadError> {
-        Ok(Keeper(Arc::new(Inner {})))
+    pub async fn start(store: Store, sources: Vec<Arc<dyn DeviceSource>>) -> Result<Keeper, ReadError> {
+        run::start(store, sources).await.map(Keeper)
     }
 
     /// Stops the sources and writes what is not written yet. Nothing is asked of the house after it.
     pub async fn close(&self) {
-        let Inner {} = *self.0;
+        run::close(&self.0).await;
     }
 
     /// All devices by name, hidden ones included. Shared until something changes.
     pub fn devices(&self) -> Arc<[Arc<Device>]> {
-        Arc::default()
+        self.0.with(Home::list)
     }
 
     /// Those that `who` may see.
-    pub fn devices_of(&self, _who: &Principal) -> Vec<Arc<Device>> {
-        Vec::new()
+    pub fn devices_of(&self, who: &Principal) -> Vec<Arc<Device>> {
+        self.0.with(|home| home.list().iter().filter(|device| home.may_see(who, device)).cloned().collect())
     }
 
     /// One device.
-    pub fn device(&self, _who: &Principal, which: &str) -> Result<Arc<Device>, ErrorBody> {
-        Err(absent(which))
+    pub fn device(&self, who: &Principal, which: &str) -> Result<Arc<Device>, ErrorBody> {
+        self.0.with(|home| home.find_device(who, which).cloned())
     }
 
     /// All rooms by name, of those that `who` may see.
-    pub fn rooms(&self, _who: &Principal) -> Vec<Arc<Room>> {
-        Vec::new()
+    pub fn rooms(&self, who: &Principal) -> Vec<Arc<Room>> {
+        let seen =
+            |home: &mut Home| home.rooms.values().filter(|room| home.permits(who, Some(&room.id))).cloned().collect();
+        by_name(self.0.with(seen), |room: &Room| &room.name)
     }
 
-    pub fn room(&self, _who: &Principal, which: &str) -> Result<Arc<Room>, ErrorBody> {
-        Err(absent(which))
+    pub fn room(&self, who: &Principal, which: &str) -> Result<Arc<Room>, ErrorBody> {
+        self.0.with(|home| home.find_room(who, which).cloned())
     }
 
-    pub fn groups(&self, _who: &Principal) -> Vec<Arc<Group>> {
-        Vec::new()
+    /// All groups by name, of those of which `who` may see every member.
+    pub fn groups(&self, who: &Principal) -> Vec<Arc<Group>> {
+        let seen =
+            |home: &mut Home| home.groups.values().filter(|group| home.may_see_group(who, group)).cloned().collect();
+        by_name(self.0.with(seen), |group: &Group| &group.name)
     }
 
-    pub fn group(&self, _who: &Principal, which: &str) -> Result<Arc<Group>, ErrorBody> {
-        Err(absent(which))
+    pub fn group(&self, who: &Principal, which: &str) -> Result<Arc<Group>, ErrorBody> {
+        self.0.with(|home| home.find_group(who, which).cloned())
     }
 
-    pub fn scenes(&self, _who: &Principal) -> Vec<Arc<Scene>> {
-        Vec::new()
+    /// All scenes by name, of those of which `who` may see every device.
+    pub fn scenes(&self, who: &Principal) -> Vec<Arc<Scene>> {
+        by_name(self.0.with(|home| home.seen_scenes(who).cloned().collect()), |scene: &Scene| &scene.name)
     }
 
-    pub fn scene(&self, _who: &Principal, which: &str) -> Result<Arc<Scene>, ErrorBody> {
-        Err(absent(which))
+    pub fn scene(&self, who: &Principal, which: &str) -> Result<Arc<Scene>, ErrorBody> {
+        self.0.with(|home| home.find_scene(who, which).cloned())
     }
 
     /// How the sources are.
     pub fn radios(&self) -> Vec<Radio> {
-        Vec::new()
+        self.0.with(|home| {
+            let radio = |(at, source): (usize, &Source)| Radio {
+                backend: source.backend,
+                status: source.status.clone(),
+                devices: home.count_of(at),
+                pairing_seconds_left: source.pairing_seconds_left,
+            };
+            home.sources.iter().enumerate().map(radio).collect()
+        })
     }
 
     /// News from now on. Not filtered: ask [`Keeper::may_see`] before telling it on.
     pub fn subscribe(&self) -> Listener {
-        let (sender, _) = tokio::sync::broadcast::channel(1);
-        Listener::new(&sender)
+        Listener::new(&self.0.news)
     }
 
     /// Whether `who` may see this device and act on it. The one place where rooms restrict.
-    pub fn may_see(&self, _who: &Principal, _device: &Device) -> bool {
-        false
+    pub fn may_see(&self, who: &Principal, device: &Device) -> bool {
+        who.rooms.is_none() || self.0.with(|home| home.may_see(who, device))
     }
 
     /// Sets properties and waits until each device has confirmed, or has not: one result for each device. All of the wish
     /// is looked at before anything is sent; an error means that nothing was. Once sent it is done to the end, whether or not
     /// somebody still waits. Commands to one device are done in the order in which they were given.
-    pub async fn set(&self, _who: &Principal, wish: Wish) -> Result<Vec<SetResult>, ErrorBody> {
-        Err(absent(&format!("{:?}", wish.targets)))
+    pub async fn set(&self, who: &Principal, wish: Wish) -> Result<Vec<SetResult>, ErrorBody> {
+        let plan = self.0.with_groups(|home, groups| home.plan(who, &wish, groups))?;
+        run::carry_out(&self.0, plan).await
     }
 
-    /// Asks a device for the values of these properties, all that can be read where there are none.
+    /// Asks a device for the values of these properties, all that can be read where there are none. What it says is its state
+    /// from then on.
     pub async fn read(
         &self,
-        _who: &Principal,
+        who: &Principal,
         which: &str,
-        _properties: &[String],
+        properties: &[String],
     ) -> Result<Map<String, Value>, ErrorBody> {
-        Err(absent(which))
-    }
-
-    /// Changes what the owner says of a device. With `if_revision` only if that is its record's.
-    pub async fn edit_device(
-        &self,
-        _who: &Principal,
-        which: &str,
-        _edit: DeviceEdit,
-        _if_revision: Option<u64>,
-    ) -> Result<Arc<Device>, ErrorBody> {
-        Err(absent(which))
-    }
-
-    /// Sends a device away and forgets its name, its state and its history. `force`: also where it does not answer.
-    pub async fn remove_device(&self, _who: &Principal, which: &str, _force: bool) -> Result<(), ErrorBody> {
-        Err(absent(which))
+        let (device, source) = self.0.with(|home| home.to_ask(who, which))?;
+        if properties.len() > PROPERTIES_MAX {
+            return Err(bad(format!("properties: name at most {PROPERTIES_MAX}.")));
+        }
+        let unreadable = |property: &&String| device.capability(property).is_none_or(|one| !one.readable);
+        if let Some(property) = properties.iter().find(unreadable) {
+            let readable: Vec<_> =
+                device.capabilities.iter().filter(|one| one.readable).map(|one| &*one.property).collect();
+            let (name, readable) = (&device.name, readable.join(", "));
+            return Err(bad(format!("\"{property}\" of \"{name}\" cannot be asked for. These can: {readable}.")));
+        }
+        let asked = properties.iter().map(|property| property.as_str().into()).collect();
+        let source = Arc::clone(&self.0.sources[source]);
+        let values = run::in_time(source.read(device.id.clone(), asked), run::SET_WAIT).await?;
+        self.0.with_now(|home, now_ms| home.report(&device.id, values.clone(), Some(now_ms)));
+        Ok(values)
     }
 
     /// Asks a device anew what it is.
-    pub async fn interview(&self, _who: &Principal, which: &str) -> Result<(), ErrorBody> {
-        Err(absent(which))
-    }
-
-    /// Makes a room (`which` absent) or changes one.
-    pub async fn put_room(
-        &self,
-        _who: &Principal,
-        which: Option<&str>,
-        _edit: RoomEdit,
-        _if_revision: Option<u64>,
-    ) -> Result<Arc<Room>, ErrorBody> {
-        Err(absent(which.unwrap_or_default()))
-    }
-
-    /// Its devices, groups and scenes stay, without a room.
-    pub async fn delete_room(&self, _who: &Principal, which: &str, _if_revision: Option<u64>) -> Result<(), ErrorBody> {
-        Err(absent(which))
-    }
-
-    /// Makes a group (`which` absent) or changes one.
-    pub async fn put_group(
-        &self,
-        _who: &Principal,
-        which: Option<&str>,
-        _edit: GroupEdit,
-        _if_revision: Option<u64>,
-    ) -> Result<Arc<Group>, ErrorBody> {
-        Err(absent(which.unwrap_or_default()))
-    }
-
-    pub async fn delete_group(
-        &self,
-        _who: &Principal,
-        which: &str,
-        _if_revision: Option<u64>,
-    ) -> Result<(), ErrorBody> {
-        Err(absent(which))
-    }
-
-    /// Makes a scene (`which` absent) or changes one.
-    pub async fn put_scene(
-        &self,
-        _who: &Principal,
-        which: Option<&str>,
-        _edit: SceneEdit,
-        _if_revision: Option<u64>,
-    ) -> Result<Arc<Scene>, ErrorBody> {
-        Err(absent(which.unwrap_or_default()))
-    }
-
-    pub async fn delete_scene(
-        &self,
-        _who: &Principal,
-        which: &str,
-        _if_revision: Option<u64>,
-    ) -> Result<(), ErrorBody> {
-        Err(absent(which))
+    pub async fn interview(&self, who: &Principal, which: &str) -> Result<(), ErrorBody> {
+        let (device, source) = self.0.with(|home| home.to_ask(who, which))?;
+        run::in_time(self.0.sources[source].interview(device.id.clone()), run::NETWORK_WAIT).await
     }
 
     /// Makes the house as a scene says: one result for each of its devices.
-    pub async fn recall_scene(&self, _who: &Principal, which: &str) -> Result<Vec<SetResult>, ErrorBody> {
-        Err(absent(which))
+    pub async fn recall_scene(&self, who: &Principal, which: &str) -> Result<Vec<SetResult>, ErrorBody> {
+        let plan = self.0.with_groups(|home, groups| home.plan_scene(who, which, groups))?;
+        run::carry_out(&self.0, plan).await
     }
 
     /// Lets devices in or stops it; `backend`: through this source alone. `via` and a code's device are ids.
-    pub async fn pairing(&self, _wish: PairingWish, _backend: Option<Backend>) -> Result<(), ErrorBody> {
-        Err(absent("radio"))
+    pub async fn pairing(&self, wish: PairingWish, backend: Option<Backend>) -> Result<(), ErrorBody> {
+        if wish.seconds > PAIRING_SECONDS_MAX {
+            return Err(bad(format!("seconds: 0 to {PAIRING_SECONDS_MAX}.")));
+        }
+        let via = wish.via.as_ref().and_then(|id| self.0.with(|home| home.source_of(id)));
+        if let (Some(id), None) = (&wish.via, via) {
+            return Err(ErrorBody::new(ErrorCode::NotFound, format!("There is no device {id}.")));
+        }
+        let sources: Vec<_> = match (via, backend) {
+            (Some(source), _) => vec![source],
+            // Closing is for all of them: whoever presses stop means it.
+            (None, None) if wish.seconds == 0 => (0..self.0.sources.len()).collect(),
+            (None, backend) => vec![self.0.with(|home| home.source_for(backend))?],
+        };
+        let mut ended = Ok(());
+        for source in sources {
+            let done = run::in_time(self.0.sources[source].pairing(wish.clone()), run::SET_WAIT).await;
+            // A radio that is down lets nobody in.
+            let is_closed = wish.seconds == 0 && done.as_ref().is_err_and(|error| error.code == ErrorCode::RadioDown);
+            ended = ended.and(if is_closed { Ok(()) } else { done });
+        }
+        ended
     }
 
     /// What a source knows of its network; the first one that is up where none is named.
-    pub async fn network(&self, _query: NetworkQuery, _backend: Option<Backend>) -> Result<Value, ErrorBody> {
-        Err(absent("radio"))
-    }
-
-    /// What a property was.
-    pub async fn history(&self, _who: &Principal, query: HistoryQuery) -> Result<HistoryAnswer, ErrorBody> {
-        Err(absent(&query.device))
+    pub async fn network(&self, query: NetworkQuery, backend: Option<Backend>) -> Result<Value, ErrorBody> {
+        let source = self.0.with(|home| home.source_for(backend))?;
+        run::in_time(self.0.sources[source].network(query), run::NETWORK_WAIT).await
     }
 }
 
-fn absent(which: &str) -> ErrorBody {
-    ErrorBody::new(ErrorCode::NotFound, format!("There is no \"{which}\" in this house."))
+fn by_name<T>(mut all: Vec<Arc<T>>, name: impl Fn(&T) -> &str) -> Vec<Arc<T>> {
+    all.sort_by_cached_key(|one| fold(name(one)));
+    all
 }
+
+pub(super) fn bad(message: String) -> ErrorBody {
+    ErrorBody::new(ErrorCode::BadRequest, message)
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

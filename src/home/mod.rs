@@ -1,16 +1,33 @@
 //! The house: devices, rooms, groups, scenes, and what is wished of them against what they say. Knows no radio: those who do
-//! are [`DeviceSource`]s. Everything but `run` is pure: time and chance come in as arguments.
+//! are [`DeviceSource`]s. `house` and all it is made of is pure, time comes in as an argument; `run` drives it, and [`Keeper`] is
+//! the handle that everybody else has.
 
 mod device;
+mod edits;
+mod groupcast;
 mod history;
+mod house;
 mod keeper;
+mod lanes;
+mod names;
 mod news;
+mod plan;
+mod recorder;
+mod run;
+mod saving;
+mod scenes;
 pub mod source;
+#[cfg(test)]
+pub mod testing;
+mod told;
+mod values;
 mod wish;
 
 pub use device::{Device, DeviceEdit};
+pub use edits::{GroupEdit, RoomEdit, SceneEdit, SceneWish};
 pub use history::{HistoryAnswer, HistoryPoint, HistoryQuery, POINTS_MAX, Resolution};
-pub use keeper::{GroupEdit, Keeper, Radio, RoomEdit, SceneEdit, SceneWish};
+pub use house::DEVICES_HERE_MAX;
+pub use keeper::{Keeper, PAIRING_SECONDS_MAX, Radio};
 pub use news::{Change, Heard, Listener, NEWS_LEN, News};
 pub use source::{
     Backend, DeviceId, DeviceInfo, DeviceSource, Membership, NetworkQuery, PairingNews, PairingWish, Power,

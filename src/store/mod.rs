@@ -16,6 +16,7 @@ mod disks;
 mod export;
 mod feed;
 mod fold;
+mod history;
 mod messages;
 mod migrate;
 mod names;
@@ -56,6 +57,9 @@ pub use context::{AUDIO_BYTES_PER_TOKEN, IMAGE_TOKENS, estimated_tokens};
 pub use conversations::{Conversation, PAGE_BYTES_MAX, PAGE_LEN_MAX};
 pub use export::{ExportFormat, ExportPiece};
 pub use feed::{Change, Feed, Kind, Seen};
+pub use history::{
+    DeviceMemory, HISTORY_BYTES_MAX, HistoryPage, HistorySearch, HistoryStep, HouseSave, SERIES_MAX, SeriesPoints,
+};
 pub use messages::{NewMessage, StoredMessage, TEXT_BYTES_MAX};
 pub use names::{GivenName, NAMES_AT_ONCE_MAX};
 pub use open::OpenError;

@@ -25,6 +25,9 @@ pub(super) const META_HISTORY_BYTES: &str = "history_bytes";
 /// Bytes of all blobs.
 pub(super) const META_BLOB_BYTES: &str = "blob_bytes";
 
+/// The number given last to a property with a history.
+pub(super) const META_HISTORY_SERIES: &str = "history_series";
+
 /// Conversation id → JSON of [`super::Conversation`].
 pub(super) const CONVERSATIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("conversations");
 
@@ -104,6 +107,25 @@ pub(super) const ZIGBEE: TableDefinition<&str, &[u8]> = TableDefinition::new("zi
 /// Time (ms since 1970) → a backup of the Zigbee network. Has the network's key.
 pub(super) const ZIGBEE_BACKUPS: TableDefinition<u64, &[u8]> = TableDefinition::new("zigbee_backups");
 
+/// (device id, property) → the number under which its history lies.
+pub(super) const HISTORY_SERIES: TableDefinition<(&str, &str), u32> = TableDefinition::new("history_series");
+
+/// (hour since 1970, number of the save) → reports in their order; see [`super::history`].
+pub(super) const HISTORY_LOG: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("history_log");
+
+/// (hour since 1970, series) → the reports of the hour.
+pub(super) const HISTORY_RAW: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("history_raw");
+
+/// (quarter of a day since 1970, series) → its steps of five minutes.
+pub(super) const HISTORY_FIVE_MINUTES: TableDefinition<(u32, u32), &[u8]> =
+    TableDefinition::new("history_five_minutes");
+
+/// (week of 1970-01-01 and on, series) → its steps of an hour.
+pub(super) const HISTORY_HOURS: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("history_hours");
+
+/// (grain: 0 reports, 1 five minutes, 2 hours; block) → bytes of its packs. Tells which blocks there are.
+pub(super) const HISTORY_BLOCKS: TableDefinition<(u8, u32), u64> = TableDefinition::new("history_blocks");
+
 /// Makes every table, so that readers find them all, and writes the version.
 pub(super) fn lay_out(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(CONVERSATIONS)?;
@@ -143,6 +165,11 @@ pub(super) fn add_the_house(txn: &WriteTransaction) -> Result<(), redb::Error> {
         txn.open_table(table)?;
     }
     txn.open_table(ZIGBEE_BACKUPS)?;
+    txn.open_table(HISTORY_SERIES)?;
+    for table in [HISTORY_LOG, HISTORY_RAW, HISTORY_FIVE_MINUTES, HISTORY_HOURS] {
+        txn.open_table(table)?;
+    }
+    txn.open_table(HISTORY_BLOCKS)?;
     Ok(())
 }
 

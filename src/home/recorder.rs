@@ -1,0 +1,182 @@
+//! What of all reports goes into the history, and what waits to be written. A value that does not change is recorded once in
+//! five minutes, so that every step of the history in which the device spoke has a point. Pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::source::DeviceId;
+use super::told::PROPERTY_BYTES_MAX;
+use crate::common::time::UnixMillis;
+
+/// The same value again is recorded after so long.
+pub(super) const REPEATED_AFTER_MS: u64 = 5 * 60 * 1_000;
+
+/// Points that wait to be written. Past it new ones are dropped: the disk has not answered for minutes.
+pub const WAITING_MAX: usize = 100_000;
+
+/// Points after which whoever writes is woken before its minute is over.
+pub const WAITING_MANY: usize = 20_000;
+
+/// Properties of one device that have a history.
+const PROPERTIES_MAX: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    devices: BTreeMap<DeviceId, BTreeMap<Box<str>, Series>>,
+    waiting: usize,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    newest: Option<(UnixMillis, Value)>,
+    waiting: Vec<(UnixMillis, Value)>,
+}
+
+/// The points of one property, by time of arrival.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Points {
+    pub device: DeviceId,
+    pub property: Box<str>,
+    pub points: Vec<(UnixMillis, Value)>,
+}
+
+impl Recorder {
+    /// A value that was reported. `is_event`: each one counts.
+    pub fn note(&mut self, id: &DeviceId, property: &str, value: &Value, at_ms: UnixMillis, is_event: bool) {
+        if !is_recorded(value) || property.len() > PROPERTY_BYTES_MAX || self.waiting >= WAITING_MAX {
+            return;
+        }
+        if !self.devices.contains_key(id) {
+            self.devices.insert(id.clone(), BTreeMap::new());
+        }
+        let Some(properties) = self.devices.get_mut(id) else { return };
+        if !properties.contains_key(property) {
+            if properties.len() >= PROPERTIES_MAX {
+                return;
+            }
+            properties.insert(property.into(), Series::default());
+        }
+        let Some(series) = properties.get_mut(property) else { return };
+        if let Some((before_ms, newest)) = &mut series.newest {
+            // A clock that was set back does not silence anybody.
+            if !is_event && newest == value && at_ms.abs_diff(*before_ms) < REPEATED_AFTER_MS {
+                return;
+            }
+            (*before_ms, *newest) = (at_ms, value.clone());
+        } else {
+            series.newest = Some((at_ms, value.clone()));
+        }
+        series.waiting.push((at_ms, value.clone()));
+        self.waiting += 1;
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// All that waits, which then waits no more.
+    pub fn take(&mut self) -> Vec<Points> {
+        let mut taken = Vec::new();
+        for (device, properties) in &mut self.devices {
+            for (property, series) in properties.iter_mut().filter(|(_, series)| !series.waiting.is_empty()) {
+                let points = std::mem::take(&mut series.waiting);
+                taken.push(Points { device: device.clone(), property: property.clone(), points });
+            }
+        }
+        self.waiting = 0;
+        taken
+    }
+
+    /// Puts back what could not be written, before what came since.
+    pub fn put_back(&mut self, all: Vec<Points>) {
+        for Points { device, property, mut points } in all {
+            if self.waiting + points.len() > WAITING_MAX {
+                continue;
+            }
+            // Of a device that is gone meanwhile nothing is kept.
+            let Some(series) = self.devices.get_mut(&device).and_then(|of| of.get_mut(&property)) else { continue };
+            self.waiting += points.len();
+            points.append(&mut series.waiting);
+            series.waiting = points;
+        }
+    }
+
+    /// What waits of one property.
+    pub fn waiting_of(&self, id: &DeviceId, property: &str) -> Vec<(UnixMillis, Value)> {
+        let series = self.devices.get(id).and_then(|properties| properties.get(property));
+        series.map(|series| series.waiting.clone()).unwrap_or_default()
+    }
+
+    pub fn forget(&mut self, id: &DeviceId) {
+        let gone = self.devices.remove(id).into_iter().flatten();
+        self.waiting -= gone.map(|(_, series)| series.waiting.len()).sum::<usize>();
+    }
+}
+
+/// Numbers, words and yes or no have a history; objects are told and not kept.
+fn is_recorded(value: &Value) -> bool {
+    match value {
+        Value::Number(_) | Value::Bool(_) => true,
+        Value::String(text) => (1..=PROPERTY_BYTES_MAX).contains(&text.len()),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::home::testing::id;
+
+    #[test]
+    fn what_does_not_change_is_recorded_now_and_then_and_an_event_each_time() {
+        let mut recorder = Recorder::default();
+        let lamp = id("0x1");
+        for (at_ms, value) in [(0, 1), (1_000, 1), (2_000, 2), (302_000 - 1, 2), (302_000, 2), (1_000, 2)] {
+            recorder.note(&lamp, "power", &json!(value), at_ms, false);
+        }
+        recorder.note(&lamp, "action", &json!("on"), 5, true);
+        recorder.note(&lamp, "action", &json!("on"), 6, true);
+        recorder.note(&lamp, "color", &json!({"x": 1}), 6, false);
+        recorder.note(&lamp, "text", &json!("x".repeat(1_000)), 6, false);
+        let taken = recorder.take();
+        assert_eq!(
+            taken.iter().map(|one| (&*one.property, one.points.len())).collect::<Vec<_>>(),
+            [("action", 2), ("power", 4)]
+        );
+        assert_eq!(taken[1].points, [(0, json!(1)), (2_000, json!(2)), (302_000, json!(2)), (1_000, json!(2))]);
+        assert_eq!((recorder.waiting(), recorder.take()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn what_could_not_be_written_comes_again_first() {
+        let mut recorder = Recorder::default();
+        let (lamp, gone) = (id("0x1"), id("0x2"));
+        recorder.note(&lamp, "power", &json!(1), 1, false);
+        recorder.note(&gone, "power", &json!(1), 1, false);
+        let taken = recorder.take();
+        recorder.note(&lamp, "power", &json!(2), 2, false);
+        recorder.forget(&gone);
+        recorder.put_back(taken);
+        assert_eq!(recorder.waiting(), 2);
+        assert_eq!(recorder.waiting_of(&lamp, "power"), [(1, json!(1)), (2, json!(2))]);
+        recorder.forget(&lamp);
+        assert_eq!(recorder.waiting(), 0);
+    }
+
+    #[test]
+    fn a_disk_that_never_answers_costs_no_memory_without_end() {
+        let mut recorder = Recorder::default();
+        for at_ms in 0..WAITING_MAX as u64 + 10 {
+            recorder.note(&id("0x1"), "power", &json!(at_ms), at_ms, false);
+        }
+        assert_eq!((recorder.waiting(), recorder.take()[0].points.len()), (WAITING_MAX, WAITING_MAX));
+        let mut recorder = Recorder::default();
+        for property in 0..PROPERTIES_MAX + 10 {
+            recorder.note(&id("0x1"), &property.to_string(), &json!(1), 1, false);
+        }
+        assert_eq!(recorder.waiting(), PROPERTIES_MAX);
+    }
+}
