@@ -276,7 +276,8 @@ fn meant(heard: &Heard, house: &House, deed: &Deed) -> Result<Vec<usize>, String
     let is_all = main.has(ALL) || main.says(&["whole house"]);
     let free: Vec<usize> =
         named.iter().filter(|(at, span)| !is_part_of_a_room(house, *at, *span, &rooms)).map(|(at, _)| *at).collect();
-    if !free.is_empty() && !(is_all && kind(&main).is_some()) {
+    let is_whole_kind = is_all && kind(&main).is_some();
+    if !free.is_empty() && !is_whole_kind {
         // Of two with one name, the one in the room that was said.
         let in_room: Vec<usize> =
             free.iter().copied().filter(|at| rooms.iter().any(|(room, _)| house.devices[*at].is_in(room))).collect();
