@@ -30,5 +30,6 @@ module.exports = {
   herdsmanLicense: () => fs.readFileSync(path.join(modules, 'zigbee-herdsman', 'LICENSE'), 'utf8'),
   converter: (file) => require(path.join(converters, file)),
   herdsman: (file) => require(path.join(herdsman, file)),
+  index: () => JSON.parse(fs.readFileSync(path.join(converters, 'models-index.json'), 'utf8')),
   deviceFiles: () => fs.readdirSync(path.join(converters, 'devices')).filter((name) => name.endsWith('.js')).sort(),
 };

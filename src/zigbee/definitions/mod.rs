@@ -1,6 +1,16 @@
 //! What is known of devices by their names: how they are set up, what their messages mean, how their properties are set. The
 //! seam between those who know devices and `network`, which knows only how to reach them. Pure: nothing here sends or waits.
 
+mod catalogue;
+mod convert;
+mod exposes;
+mod known;
+mod steps;
+mod table;
+mod unknown;
+
+pub use catalogue::Catalogue;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,201 @@
+//! Tuya's data points (cluster 0xef00): numbered values of six types in both directions, with a table for each device. Knows
+//! the commands; what the values are is in `tuya_values`.
+
+use super::tuya_values::{Conversion, Told, Wire, many};
+use super::*;
+use crate::zigbee::zcl::Reader;
+use crate::zigbee::zcl::frame::FrameKind;
+
+/// Commands of the cluster.
+const REQUEST: u8 = 0x00;
+const SEND: u8 = 0x04;
+/// To the client: response, report, and two of active states.
+const REPORTS: [u8; 4] = [0x01, 0x02, 0x05, 0x06];
+const SYNC_TIME: u8 = 0x24;
+const GATEWAY_STATUS: u8 = 0x25;
+/// From 1970 to 2000, seconds.
+const Y2K_S: u64 = 946_684_800;
+struct Point {
+    id: u8,
+    /// The whole property, with its endpoint; `None`: the conversion names what it tells.
+    property: Option<&'static str>,
+    conversion: Conversion,
+    /// It does not tell back what was set.
+    is_silent: bool,
+}
+
+/// A device's data points.
+pub struct Points {
+    points: Vec<Point>,
+    /// Some take one command and some another.
+    send: u8,
+}
+
+impl Points {
+    pub fn of_row(args: &Fact, traits: &Traits) -> Points {
+        let points = args.list().iter().filter_map(|row| {
+            Some(Point {
+                id: row.at(0).int()?,
+                property: row.at(1).text(),
+                conversion: Conversion::of_fact(row.at(2))?,
+                is_silent: row.at(3).is_true(),
+            })
+        });
+        let send = if traits.meta.get("tuyaSendCommand").text() == Some("sendData") { SEND } else { REQUEST };
+        Points { points: points.collect(), send }
+    }
+}
+
+impl Convert for Points {
+    fn access(&self, name: &str) -> u8 {
+        let of_point = |point: &Point| {
+            let told = if let Conversion::Own(own) = point.conversion { many(own.name) } else { &[] };
+            if point.property == Some(name) {
+                point.conversion.access()
+            } else if told.contains(&name) {
+                STATE
+            } else {
+                0
+            }
+        };
+        self.points.iter().fold(0, |access, point| access | of_point(point))
+    }
+
+    fn decode(&self, _context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
+        let What::Command { header, payload } = heard.what else { return };
+        let is_report = heard.cluster == TUYA
+            && header.kind == FrameKind::Cluster
+            && header.direction == Direction::ToClient
+            && REPORTS.contains(&header.command);
+        if !is_report {
+            return;
+        }
+        let mut reader = Reader::new(payload);
+        if reader.u16().is_err() {
+            return;
+        }
+        while let Some((id, wire)) = next(&mut reader) {
+            // A point may stand for several properties; each is told as it sees the value.
+            let Some(wire) = wire else { continue };
+            for point in self.points.iter().filter(|point| point.id == id) {
+                match (point.conversion.from(&wire), point.property) {
+                    (Some(Told::One(value)), Some(property)) => {
+                        out.changes.insert(property.into(), value);
+                    }
+                    (Some(Told::Many(values)), property) => {
+                        for (name, value) in values {
+                            // The first of a position's is the property itself, by whatever name.
+                            let name = if name == "position" { property.unwrap_or(name) } else { name };
+                            out.changes.insert(name.into(), value);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn encode(
+        &self,
+        context: &Context<'_>,
+        request: &mut Request,
+        _memory: &Memory,
+        plan: &mut Plan,
+    ) -> Result<(), Refusal> {
+        let names: Vec<Box<str>> = request.values.keys().cloned().collect();
+        for name in names {
+            let property = context.full(&name, request.endpoint());
+            let takes = |point: &&Point| point.property == Some(&*property) && point.conversion.access() & SET != 0;
+            let Some(point) = self.points.iter().find(takes) else { continue };
+            let Some(value) = request.take(&name) else { continue };
+            let refused = || refusal(&property, "the device does not take that");
+            let wire = point.conversion.to(&value).ok_or_else(refused)?;
+            let (data_type, bytes) = wire.encode();
+            let length = u16::try_from(bytes.len()).map_err(|_| refused())?;
+            let mut payload = vec![0, 1, point.id, data_type];
+            payload.extend_from_slice(&length.to_be_bytes());
+            payload.extend_from_slice(&bytes);
+            plan.commands.push(Command {
+                endpoint: context.endpoint(None, TUYA),
+                cluster: TUYA,
+                maker: None,
+                body: Body::Cluster { command: self.send, payload },
+                is_answered: false,
+            });
+            let is_momentary = matches!(point.conversion, Conversion::Own(own) if own.is_momentary);
+            match point.conversion.from(&wire) {
+                Some(Told::One(shown)) if !is_momentary && !point.is_silent => {
+                    let step = if let Conversion::Number { from, args, .. } = &point.conversion {
+                        (from(1.0, args) - from(0.0, args)).abs() / 2.0
+                    } else {
+                        0.0
+                    };
+                    expect(plan, property, shown, step + 1e-9);
+                }
+                // A motor tells where it is as it goes.
+                _ => expect_taken(plan, property, value),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next point; its value is nothing where its type is none.
+pub fn next(reader: &mut Reader<'_>) -> Option<(u8, Option<Wire>)> {
+    let (id, data_type) = (reader.u8().ok()?, reader.u8().ok()?);
+    let length = u16::from_be_bytes(reader.array().ok()?);
+    let bytes = reader.take(usize::from(length)).ok()?;
+    Some((id, Wire::decode(data_type, bytes)))
+}
+
+/// What every Tuya device asks of a gateway: the time, and whether it is on the internet.
+pub struct Base {
+    /// Where its clock begins, seconds since 1970; `None`: it wants none.
+    clock_starts_s: Option<u64>,
+}
+
+impl Base {
+    pub fn of_block(args: &Fact) -> Base {
+        let clock_starts_s = match args.get("t").text() {
+            Some("1970") => Some(0),
+            Some("2000") => Some(Y2K_S),
+            _ => None,
+        };
+        Base { clock_starts_s }
+    }
+}
+
+impl Convert for Base {
+    fn access(&self, _name: &str) -> u8 {
+        0
+    }
+
+    fn decode(&self, _context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
+        let What::Command { header, .. } = heard.what else { return };
+        let is_question =
+            heard.cluster == TUYA && header.kind == FrameKind::Cluster && header.direction == Direction::ToClient;
+        if !is_question {
+            return;
+        }
+        let payload = match (header.command, self.clock_starts_s) {
+            (SYNC_TIME, Some(start_s)) => {
+                let utc_s = heard.utc_s.saturating_sub(start_s);
+                let local_s = utc_s.saturating_add_signed(i64::from(heard.utc_offset_s));
+                let mut payload = vec![8, 0];
+                // Clocks of 32 bits turn over in 2106.
+                payload.extend_from_slice(&(utc_s as u32).to_be_bytes());
+                payload.extend_from_slice(&(local_s as u32).to_be_bytes());
+                payload
+            }
+            (GATEWAY_STATUS, _) => vec![1, 0, 1],
+            _ => return,
+        };
+        out.answers.push(Command {
+            endpoint: heard.endpoint,
+            cluster: TUYA,
+            maker: None,
+            body: Body::Cluster { command: header.command, payload },
+            is_answered: false,
+        });
+    }
+}
