@@ -51,11 +51,17 @@ struct Job {
 }
 
 enum Kind {
-    Remove { ieee: Ieee, force: bool },
+    Remove {
+        ieee: Ieee,
+        force: bool,
+    },
     Regroup,
-    Groups { ieee: Ieee },
+    Groups {
+        ieee: Ieee,
+    },
     Bind,
-    Scene,
+    /// Scenes, and what is sent and no more.
+    Plain,
 }
 
 enum Part {
@@ -156,6 +162,13 @@ impl Errands {
         });
     }
 
+    /// A message whose delivery is all that is waited for.
+    pub fn send(&mut self, core: &mut Core, now: Instant, id: RequestId, ieee: Ieee, zcl: Zcl) {
+        self.begin(core, id, Kind::Plain, vec![Part::Other], |core, job| {
+            core.zcl(now, ieee, zcl, Priority::Person, Owner::Job { job, part: 0 });
+        });
+    }
+
     /// Storing and removing ask each member; recalling is one multicast, and no claim is made of what came of it.
     pub fn scene(
         &mut self,
@@ -169,7 +182,7 @@ impl Errands {
         let command = match what {
             SceneWish::Recall => {
                 let zcl = Zcl::command(Endpoint(0xff), SCENES, RECALL_SCENE, payload).quiet();
-                self.begin(core, id, Kind::Scene, vec![Part::Other], |core, job| {
+                self.begin(core, id, Kind::Plain, vec![Part::Other], |core, job| {
                     core.queue.push(
                         now,
                         Ask {
@@ -198,7 +211,7 @@ impl Errands {
             }
         }
         let parts = sends.iter().map(|_| Part::Other).collect();
-        self.begin(core, id, Kind::Scene, parts, |core, job| send_all(core, now, job, sends));
+        self.begin(core, id, Kind::Plain, parts, |core, job| send_all(core, now, job, sends));
     }
 
     fn begin(
@@ -305,7 +318,7 @@ impl Errands {
                 core.answer(id, Ok(Reply::Document(json!({ "groups": groups }))));
                 After::Nothing
             }
-            (Kind::Regroup | Kind::Bind | Kind::Scene, None) => {
+            (Kind::Regroup | Kind::Bind | Kind::Plain, None) => {
                 core.answer(id, Ok(Reply::Nothing));
                 After::Nothing
             }

@@ -59,6 +59,10 @@ pub enum Request {
         to: BindingTarget,
         undo: bool,
     },
+    /// A person wants it to have the newest firmware there is: it is told to ask. How it goes on is told as property `update`.
+    OfferFirmware {
+        ieee: Ieee,
+    },
     /// A scene that lies in the devices of a group.
     Scene {
         group: GroupId,

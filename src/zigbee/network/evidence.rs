@@ -61,11 +61,6 @@ impl Evidence {
         self.said_after.clear();
     }
 
-    /// Whether it has said something of this property.
-    pub fn has(&self, property: &str) -> bool {
-        self.said.contains_key(property)
-    }
-
     /// All that it said, and what it took where that is all there is.
     pub fn state(&self, expect: &[Expected], has_taken: bool) -> Map<String, Value> {
         let mut state = self.said.clone();

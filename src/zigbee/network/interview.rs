@@ -99,13 +99,6 @@ impl Interviews {
         self.begin(core, now, ieee, Step::Node);
     }
 
-    /// Only what to tell.
-    pub fn set_up(&mut self, core: &mut Core, now: Instant, ieee: Ieee) {
-        if !self.is_going(ieee) {
-            self.begin(core, now, ieee, Step::Binding);
-        }
-    }
-
     fn begin(&mut self, core: &mut Core, now: Instant, ieee: Ieee, step: Step) {
         let round = self.going.get(&ieee).map_or(0, |interview| interview.round);
         core.queue.cancel(|owner| matches!(owner, Owner::Interview { ieee: other, .. } if *other == ieee));
@@ -129,9 +122,12 @@ impl Interviews {
     /// It has said something: one that rests goes on.
     pub fn heard(&mut self, core: &mut Core, now: Instant, ieee: Ieee) {
         let Some(interview) = self.going.get_mut(&ieee) else {
-            let is_to_begin = core.table.get(ieee).is_some_and(|device| !device.interviewed);
-            if is_to_begin && core.info.is_some() {
+            let Some(device) = core.table.get(ieee).filter(|_| core.info.is_some()) else { return };
+            if !device.interviewed {
                 self.start(core, now, ieee);
+            } else if !device.is_set_up {
+                // The hub was stopped in the midst of it.
+                self.begin(core, now, ieee, Step::Binding);
             }
             return;
         };

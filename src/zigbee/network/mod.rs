@@ -15,6 +15,7 @@ mod interview;
 mod job;
 mod joining;
 mod map;
+pub mod ota;
 mod pairing;
 mod queue;
 mod reads;
@@ -45,6 +46,7 @@ use self::interview::Interviews;
 use self::job::Owner;
 use self::joining::Joining;
 use self::map::Mapping;
+use self::ota::{Images, Ota};
 use self::pairing::Door;
 use self::queue::{Finished, TAG_BIT};
 use self::reads::Reads;
@@ -73,6 +75,7 @@ pub struct Network {
     door: Door,
     availability: Availability,
     mapping: Mapping,
+    ota: Ota,
     backups: BTreeMap<Tag, (RequestId, Instant)>,
     sweep_at: Option<Instant>,
     radio: Radio,
@@ -93,7 +96,7 @@ impl Network {
             }
         }
         let (sets, reads, errands, interviews, hearing) = Default::default();
-        let (joining, door, availability, mapping, backups) = Default::default();
+        let (joining, door, availability, mapping, ota, backups) = Default::default();
         let (sweep_at, radio) = (None, Radio::Starting);
         Network {
             core,
@@ -106,6 +109,7 @@ impl Network {
             door,
             availability,
             mapping,
+            ota,
             backups,
             sweep_at,
             radio,
@@ -119,6 +123,11 @@ impl Network {
 
     pub fn radio(&self) -> &Radio {
         &self.radio
+    }
+
+    /// Firmware images that devices may be offered.
+    pub fn set_images(&mut self, images: Box<dyn Images>) {
+        self.ota.set_images(images);
     }
 
     /// The clock on the wall, which may jump.
@@ -160,6 +169,22 @@ impl Network {
             Request::Groups { ieee } => self.errands.groups(core, now, id, ieee),
             Request::Bind { ieee, endpoint, cluster, to, undo } => {
                 self.errands.bind(core, now, id, (Binding { from: ieee, endpoint, cluster, to }, undo));
+            }
+            Request::OfferFirmware { ieee } => {
+                let endpoint = core.table.get(ieee).and_then(|device| {
+                    let speaks = |endpoint: &&zdo::SimpleDescriptor| endpoint.outputs.contains(&ota::OTA);
+                    device.identity.endpoints.iter().find(speaks).map(|endpoint| endpoint.endpoint)
+                });
+                match endpoint {
+                    Some(endpoint) => {
+                        let notify = self.ota.offer(now, ieee, endpoint);
+                        self.errands.send(core, now, id, ieee, notify);
+                    }
+                    None => {
+                        let message = "it takes no firmware over the air";
+                        core.answer(id, Err(ErrorBody::new(ErrorCode::Unsupported, message)));
+                    }
+                }
             }
             Request::Scene { group, scene, what } => self.errands.scene(core, now, id, (group, scene, what)),
         }
@@ -265,7 +290,10 @@ impl Network {
             self.joining.stranger(&mut self.core, now, incoming.from);
             return;
         };
-        let understood = self.hearing.handle(&mut self.core, now, ieee, incoming, |_, _, _| false);
+        let ota = &mut self.ota;
+        let understood = self
+            .hearing
+            .handle(&mut self.core, now, ieee, incoming, |core, ieee, frame| ota.handle(core, now, ieee, frame));
         if let Some(understood) = understood
             && !understood.changes.is_empty()
         {
@@ -319,6 +347,7 @@ impl Network {
         self.interviews.forget(ieee);
         self.hearing.forget(ieee);
         self.joining.forget(ieee);
+        self.ota.forget(ieee);
         self.availability.forget(ieee);
         if self.core.info.is_some() {
             let tag = self.core.tag();

@@ -67,10 +67,6 @@ impl Table {
         self.devices.values()
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
-        self.devices.values_mut()
-    }
-
     pub fn len(&self) -> usize {
         self.devices.len()
     }

@@ -4,4 +4,4 @@
 mod air;
 mod coming;
 mod commands;
-mod kinds;
+pub mod kinds;
