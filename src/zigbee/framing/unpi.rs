@@ -181,8 +181,10 @@ mod tests {
 
     use super::*;
 
+    type Recorded = (&'static [u8], Peer, Kind, u8, u8, &'static [u8]);
+
     /// From the wire of real sticks: a ping, its answer, a reset indication, and an RPC error.
-    const RECORDED: [(&[u8], Peer, Kind, u8, u8, &[u8]); 4] = [
+    const RECORDED: [Recorded; 4] = [
         (&[0xfe, 0x00, 0x21, 0x01, 0x20], Peer::Host, Kind::Sreq, 1, 0x01, &[]),
         (&[0xfe, 0x02, 0x61, 0x01, 0x79, 0x07, 0x1c], Peer::Stick, Kind::Srsp, 1, 0x01, &[0x79, 0x07]),
         (

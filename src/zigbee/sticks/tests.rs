@@ -66,8 +66,10 @@ impl Machine {
 
 const CP210X: (u16, u16) = (0x10c4, 0xea60);
 
+type Seen = ((u16, u16), [&'static str; 3], &'static str, Protocol);
+
 /// What the sticks say of themselves, and who they are: name, protocol.
-const SEEN: [((u16, u16), [&str; 3], &str, Protocol); 12] = [
+const SEEN: [Seen; 12] = [
     (CP210X, ["Silicon Labs", "Sonoff Zigbee 3.0 USB Dongle Plus", "0001"], "Sonoff ZBDongle-P", Protocol::Znp),
     (CP210X, ["ITead", "Sonoff Zigbee 3.0 USB Dongle Plus", "a2b1"], "Sonoff ZBDongle-P", Protocol::Znp),
     (CP210X, ["ITEAD", "SONOFF Zigbee 3.0 USB Dongle Plus V2", "2022"], "Sonoff ZBDongle-E", Protocol::Ezsp),

@@ -24,6 +24,12 @@ pub enum Trouble {
     /// The stick does not answer at all.
     #[error("the stick does not answer ({0})")]
     Silent(&'static str),
+    /// Whatever is at the other end of the line, it is no stick that is awake and speaks MT.
+    #[error(
+        "Nothing on this port answers as a Z-Stack stick does. Is it the right port, is nothing else using it, and does the stick have \
+         Z-Stack firmware?"
+    )]
+    NoStick,
     /// A person has to act.
     #[error("{0}")]
     Owner(Box<str>),

@@ -1,12 +1,15 @@
 //! Commands that take the stick more than one request, a script each, one at a time while messages go their way.
 
-use crate::zigbee::ncp::znp::desk::{Desk, Trouble};
+use std::time::Instant;
+
+use crate::zigbee::ncp::znp::children::Child;
+use crate::zigbee::ncp::znp::desk::{Desk, Script, Trouble};
 use crate::zigbee::ncp::znp::line::{AskError, Patience};
 use crate::zigbee::ncp::znp::mt::commands::*;
 use crate::zigbee::ncp::znp::nv::Family;
 use crate::zigbee::ncp::znp::zdo::{MODE_16_BIT, MODE_BROADCAST};
 use crate::zigbee::ncp::znp::{form, snapshot};
-use crate::zigbee::ncp::{Incoming, NcpCommand, Reply, backup};
+use crate::zigbee::ncp::{Incoming, NcpCommand, Reply, Tag, backup};
 use crate::zigbee::types::{Ieee, Nwk};
 
 /// Hops that a search for a route may take (`AF_DEFAULT_RADIUS`).
@@ -18,6 +21,42 @@ const FETCH_LEN_MAX: u16 = 240;
 /// Of an install code with its checksum (`bdbAddInstallCode`).
 const INSTALL_CODE_WITH_CHECKSUM: u8 = 1;
 
+/// Who waits for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    Tag(Tag),
+    /// Nobody but the host itself.
+    Own,
+}
+
+pub enum Job {
+    Command(NcpCommand),
+    /// A search for a route to one that is the stick's child by its table only.
+    LetGo(Nwk),
+    TakeBack {
+        nwk: Nwk,
+        child: Child,
+    },
+    Backup,
+    Fetch {
+        timestamp: u32,
+        len: u16,
+        message: Incoming,
+    },
+}
+
+impl Job {
+    pub fn begin(self, now: Instant, family: Family) -> Script<Result<Outcome, Trouble>> {
+        match self {
+            Job::Command(command) => Script::new(now, |desk| carry_out(desk, family, command)),
+            Job::LetGo(nwk) => Script::new(now, |desk| let_go(desk, nwk)),
+            Job::TakeBack { nwk, child } => Script::new(now, |desk| take_back(desk, nwk, child)),
+            Job::Backup => Script::new(now, |desk| back_up(desk, family)),
+            Job::Fetch { timestamp, len, message } => Script::new(now, |desk| fetch(desk, timestamp, len, message)),
+        }
+    }
+}
+
 /// What came of a job.
 #[derive(Debug)]
 pub enum Outcome {
@@ -25,10 +64,12 @@ pub enum Outcome {
     /// A backup, verified.
     Backup(Box<backup::Backup>),
     Message(Incoming),
+    /// A route was looked for, for which a child was let go.
+    LetGo(Nwk, Child),
 }
 
 /// Carries out a command that is no message.
-pub async fn carry_out(desk: Desk, family: Family, command: NcpCommand) -> Result<Outcome, Trouble> {
+async fn carry_out(desk: Desk, family: Family, command: NcpCommand) -> Result<Outcome, Trouble> {
     match command {
         NcpCommand::PermitJoin { seconds, via, .. } => permit_join(&desk, seconds, via).await?,
         NcpCommand::InstallCode { ieee, code, .. } => {
@@ -36,9 +77,7 @@ pub async fn carry_out(desk: Desk, family: Family, command: NcpCommand) -> Resul
             desk.order(request.with("ieeeaddr", ieee).with("installCode", code)).await?;
         }
         NcpCommand::Forget { ieee, .. } => forget(&desk, ieee).await?,
-        NcpCommand::DiscoverRoute { to, .. } => {
-            desk.order(ZDO_EXT_ROUTE_DISC.request().with("dstAddr", to).with("radius", ROUTE_RADIUS)).await?;
-        }
+        NcpCommand::DiscoverRoute { to, .. } => discover_route(&desk, to).await?,
         NcpCommand::Backup { .. } => return back_up(desk, family).await,
         // Answered with the power that was set, not with a status.
         NcpCommand::TransmitPower { dbm, .. } => {
@@ -54,6 +93,45 @@ async fn permit_join(desk: &Desk, seconds: u8, via: Option<Nwk>) -> Result<(), T
     let request = ZDO_MGMT_PERMIT_JOIN_REQ.request().with("addrmode", mode).with("dstaddr", to);
     desk.order(request.with("duration", seconds).with("tcsignificance", 0u8)).await?;
     Ok(())
+}
+
+async fn discover_route(desk: &Desk, to: Nwk) -> Result<(), Trouble> {
+    desk.order(ZDO_EXT_ROUTE_DISC.request().with("dstAddr", to).with("radius", ROUTE_RADIUS)).await?;
+    Ok(())
+}
+
+/// `nodeRelation` of the children of a stick.
+const CHILDREN: std::ops::RangeInclusive<u8> = 1..=4;
+
+/// Takes a device out of the stick's table of children, if it is there, so that it looks for a route to it, and has it look.
+async fn let_go(desk: Desk, nwk: Nwk) -> Result<Outcome, Trouble> {
+    let child = match child(&desk, nwk).await {
+        Ok(child) => child,
+        Err(Trouble::Silent(what)) => return Err(Trouble::Silent(what)),
+        // Not every firmware can tell, or let go.
+        Err(_) => None,
+    };
+    discover_route(&desk, nwk).await?;
+    Ok(child.map_or(Outcome::Reply(Reply::Nothing), |child| Outcome::LetGo(nwk, child)))
+}
+
+async fn child(desk: &Desk, nwk: Nwk) -> Result<Option<Child>, Trouble> {
+    let ieee = desk.ask(UTIL_ADDRMGR_NWK_ADDR_LOOKUP.request().with("nwkaddr", nwk)).await?.ieee("extaddr");
+    let request = UTIL_ASSOC_GET_WITH_ADDRESS.request().with("extaddr", ieee).with("nwkaddr", nwk);
+    let entry = desk.ask(request).await?;
+    let relation = entry.u8("noderelation");
+    if entry.u16("nwkaddr") != nwk.0 || !CHILDREN.contains(&relation) {
+        return Ok(None);
+    }
+    desk.order(UTIL_ASSOC_REMOVE.request().with("ieeeadr", ieee)).await?;
+    Ok(Some(Child { ieee, relation }))
+}
+
+/// It was the stick's child after all, and only asleep.
+async fn take_back(desk: Desk, nwk: Nwk, child: Child) -> Result<Outcome, Trouble> {
+    let request = UTIL_ASSOC_ADD.request().with("ieeeadr", child.ieee).with("nwkaddr", nwk);
+    desk.order(request.with("noderelation", child.relation)).await?;
+    Ok(Outcome::Reply(Reply::Nothing))
 }
 
 /// Not every firmware has all of these, and not every table has the device.
@@ -75,7 +153,7 @@ async fn forget(desk: &Desk, ieee: Ieee) -> Result<(), Trouble> {
 
 /// Reads the network, and makes sure that it is one that can be brought back: by its own text, and by what the stick says is on the
 /// air.
-pub async fn back_up(desk: Desk, family: Family) -> Result<Outcome, Trouble> {
+async fn back_up(desk: Desk, family: Family) -> Result<Outcome, Trouble> {
     let read = snapshot::read(&desk, family).await?;
     if backup::Backup::from_json(&read.to_json()).as_ref() != Ok(&read) {
         return Err(Trouble::stick("the backup cannot be read again"));
@@ -89,7 +167,7 @@ pub async fn back_up(desk: Desk, family: Family) -> Result<Outcome, Trouble> {
 }
 
 /// Gets a message that was too long to be told in one frame.
-pub async fn fetch(desk: Desk, timestamp: u32, len: u16, message: Incoming) -> Result<Outcome, Trouble> {
+async fn fetch(desk: Desk, timestamp: u32, len: u16, message: Incoming) -> Result<Outcome, Trouble> {
     let request = |index: u16, length: u16| {
         AF_DATA_RETRIEVE.request().with("timestamp", timestamp).with("index", index).with("length", length as u8)
     };

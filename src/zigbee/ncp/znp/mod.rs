@@ -13,6 +13,7 @@
 //! let ncp: Box<dyn Ncp> = Box::new(Znp::new(Config::default(), known, Box::new(fill_by_chance)));
 //! ```
 
+mod children;
 mod desk;
 mod form;
 mod jobs;
@@ -28,9 +29,10 @@ mod zdo;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::zigbee::ncp::znp::children::Children;
 use crate::zigbee::ncp::znp::desk::{Say, Script, Trouble};
 use crate::zigbee::ncp::znp::form::NewNetwork;
-use crate::zigbee::ncp::znp::jobs::Outcome;
+use crate::zigbee::ncp::znp::jobs::{Client, Job, Outcome};
 use crate::zigbee::ncp::znp::line::{AskError, Heard, Line, Patience};
 use crate::zigbee::ncp::znp::mt::Message;
 use crate::zigbee::ncp::znp::mt::commands::*;
@@ -38,7 +40,7 @@ use crate::zigbee::ncp::znp::sends::Sends;
 pub use crate::zigbee::ncp::znp::start::Config;
 use crate::zigbee::ncp::znp::start::{Chance, Started};
 use crate::zigbee::ncp::{Incoming, Ncp, NcpCommand, NcpEvent, Persisted, Reply, SendStatus, Tag, Transmit};
-use crate::zigbee::types::{Channel, ClusterId, Endpoint, GroupId, Ieee, Key, Nwk};
+use crate::zigbee::types::{ClusterId, Endpoint, GroupId, Nwk};
 
 /// Fills bytes by chance that nobody can guess: keys are made of it.
 pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
@@ -75,20 +77,6 @@ enum Owner {
     Ping,
 }
 
-/// Who waits for a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Client {
-    Tag(Tag),
-    Backup,
-    Fetch,
-}
-
-enum Job {
-    Command(NcpCommand),
-    Backup,
-    Fetch { timestamp: u32, len: u16, message: Incoming },
-}
-
 enum State {
     /// The port is closed, or is about to be.
     Closed,
@@ -115,6 +103,7 @@ pub struct Znp {
     jobs: VecDeque<(Client, Job)>,
     job: Option<(Client, Script<Result<Outcome, Trouble>>)>,
     sends: Sends,
+    children: Children,
     ping_at: Option<Instant>,
     backup_at: Option<Instant>,
     echo: zdo::Echo,
@@ -137,6 +126,7 @@ impl Znp {
             jobs: VecDeque::new(),
             job: None,
             sends: Sends::default(),
+            children: Children::default(),
             ping_at: None,
             backup_at: None,
             echo: zdo::Echo::default(),
@@ -296,9 +286,12 @@ impl Znp {
             self.take_long(message);
         } else if message.is(&AF_DATA_CONFIRM) {
             let (transaction, endpoint) = (message.u8("transid"), message.u8("endpoint"));
-            if let Some((tag, status)) = self.sends.confirmed(transaction, endpoint, message.u8("status")) {
+            if let Some((tag, to, status)) = self.sends.confirmed(transaction, endpoint, message.u8("status")) {
                 // Its request was heard, whether or not the answer to it was.
                 self.line.settle(now, &Owner::Send(transaction));
+                if let Some((nwk, child)) = to.and_then(|nwk| Some((nwk, self.children.heard_of(nwk, status)?))) {
+                    self.push_job(Client::Own, Job::TakeBack { nwk, child });
+                }
                 self.event(NcpEvent::Sent { tag, status });
             }
         } else if message.is(&ZDO_TC_DEVICE_IND) {
@@ -329,7 +322,7 @@ impl Znp {
             Some(data) => self.event(NcpEvent::Message(incoming(message, from, data))),
             None => {
                 let timestamp = message.u32("timestamp");
-                self.push_job(Client::Fetch, Job::Fetch { timestamp, len, message: incoming(message, from, &[]) });
+                self.push_job(Client::Own, Job::Fetch { timestamp, len, message: incoming(message, from, &[]) });
             }
         }
     }
@@ -362,7 +355,7 @@ impl Znp {
                 tracing::warn!(%trouble, "the stick could not be started");
                 let why = trouble.to_string().into_boxed_str();
                 self.event(NcpEvent::Down { why: why.clone() });
-                self.rest(now, matches!(trouble, Trouble::Silent(_)).then_some(why));
+                self.rest(now, matches!(trouble, Trouble::Silent(_) | Trouble::NoStick).then_some(why));
             }
         }
     }
@@ -402,13 +395,7 @@ impl Znp {
         loop {
             if self.job.is_none() {
                 let Some((client, job)) = self.jobs.pop_front() else { return };
-                let script = match job {
-                    Job::Command(command) => Script::new(now, |desk| jobs::carry_out(desk, family, command)),
-                    Job::Backup => Script::new(now, |desk| jobs::back_up(desk, family)),
-                    Job::Fetch { timestamp, len, message } => {
-                        Script::new(now, |desk| jobs::fetch(desk, timestamp, len, message))
-                    }
-                };
+                let script = job.begin(now, family);
                 self.job = Some((client, script));
             }
             let Some((client, script)) = &mut self.job else { return };
@@ -426,6 +413,10 @@ impl Znp {
         let result = match result {
             Ok(Outcome::Message(message)) => return self.event(NcpEvent::Message(message)),
             Ok(Outcome::Reply(reply)) => Ok(reply),
+            Ok(Outcome::LetGo(nwk, child)) => {
+                self.children.let_go(nwk, child);
+                Ok(Reply::Nothing)
+            }
             Ok(Outcome::Backup(backup)) => {
                 let json = backup.to_json();
                 if let Some(known) = &mut self.known {
@@ -441,9 +432,9 @@ impl Znp {
         };
         match client {
             Client::Tag(tag) => self.event(NcpEvent::Done { tag, result }),
-            Client::Backup | Client::Fetch => {
+            Client::Own => {
                 if let Err(why) = result {
-                    tracing::warn!(%why, ?client, "the stick did not go along");
+                    tracing::warn!(%why, "the stick did not go along");
                 }
             }
         }
@@ -509,7 +500,7 @@ impl Ncp for Znp {
         }
         if self.backup_at.take_if(|at| *at <= now).is_some() {
             self.backup_at = Some(now + BACKUP_EVERY);
-            self.push_job(Client::Backup, Job::Backup);
+            self.push_job(Client::Own, Job::Backup);
         }
         self.turn(now);
     }
@@ -550,7 +541,11 @@ impl Ncp for Znp {
             | NcpCommand::Backup { tag }
             | NcpCommand::TransmitPower { tag, .. } => {
                 if matches!(self.state, State::Up(_)) {
-                    self.push_job(Client::Tag(tag), Job::Command(command));
+                    let job = match command {
+                        NcpCommand::DiscoverRoute { to, .. } if self.children.take_suspect(to) => Job::LetGo(to),
+                        command => Job::Command(command),
+                    };
+                    self.push_job(Client::Tag(tag), job);
                 } else {
                     self.event(NcpEvent::Done { tag, result: Err("the radio is down".into()) });
                 }

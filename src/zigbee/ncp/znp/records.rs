@@ -259,7 +259,8 @@ impl KeyLink {
     const UNUSED: KeyLink = KeyLink { address_at: 0xfffe, key_at: 0, authentication: 0 };
 
     fn is_used(&self) -> bool {
-        !matches!(self.address_at, 0xfffe | 0xffff) && !(self.address_at == 0 && self.authentication == 0)
+        // Memory that was never written is all noughts, or all ones.
+        !matches!((self.address_at, self.authentication), (0xfffe | 0xffff, _) | (0, 0))
     }
 }
 

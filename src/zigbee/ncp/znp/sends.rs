@@ -9,6 +9,7 @@ use crate::zigbee::ncp::znp::mt::Message;
 use crate::zigbee::ncp::znp::mt::commands::*;
 use crate::zigbee::ncp::znp::zdo::{MODE_BROADCAST, MODE_GROUP};
 use crate::zigbee::ncp::{Destination, Outgoing, SendStatus, Tag};
+use crate::zigbee::types::Nwk;
 
 /// Messages that wait for one of those under way. The network layer has a queue of its own; this is for bursts.
 const WAITING_LEN_MAX: usize = 128;
@@ -42,6 +43,8 @@ pub struct Sends {
 #[derive(Debug)]
 struct UnderWay {
     tag: Tag,
+    /// The one that it goes to, of a unicast.
+    to: Option<Nwk>,
     /// Nobody confirms a broadcast: with the stick's word it is done.
     is_broadcast: bool,
     endpoint: u8,
@@ -75,7 +78,11 @@ impl Sends {
         }
         let give_up_at = now + CONFIRM_PATIENCE;
         let is_broadcast = matches!(message.to, Destination::Broadcast { .. });
-        let under_way = UnderWay { tag, is_broadcast, endpoint: message.from.0, give_up_at };
+        let to = match message.to {
+            Destination::Device { nwk, .. } => Some(nwk),
+            Destination::Group(_) | Destination::Broadcast { .. } => None,
+        };
+        let under_way = UnderWay { tag, to, is_broadcast, endpoint: message.from.0, give_up_at };
         self.under_way.insert(self.transaction, under_way);
         Some((self.transaction, request(&message, self.transaction)))
     }
@@ -104,11 +111,12 @@ impl Sends {
         Some((self.under_way.remove(&transaction)?.tag, status))
     }
 
-    /// The stick tells how a message fared.
-    pub fn confirmed(&mut self, transaction: u8, endpoint: u8, status: u8) -> Option<(Tag, SendStatus)> {
+    /// The stick tells how a message fared: whose it was, and the device that it was for.
+    pub fn confirmed(&mut self, transaction: u8, endpoint: u8, status: u8) -> Option<(Tag, Option<Nwk>, SendStatus)> {
         let is_it = |under_way: &&UnderWay| under_way.endpoint == endpoint;
         self.under_way.get(&transaction).filter(is_it)?;
-        Some((self.under_way.remove(&transaction)?.tag, status_of(status)))
+        let UnderWay { tag, to, .. } = self.under_way.remove(&transaction)?;
+        Some((tag, to, status_of(status)))
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -119,7 +119,7 @@ async fn connect(desk: &Desk) -> Result<(), Trouble> {
         is_there = answers(desk).await? || answers(desk).await?;
     }
     desk.expect_reset(false);
-    if is_there { Ok(()) } else { Err(Trouble::Silent("ping")) }
+    if is_there { Ok(()) } else { Err(Trouble::NoStick) }
 }
 
 async fn answers(desk: &Desk) -> Result<bool, Trouble> {

@@ -9,7 +9,7 @@ use self::stick::Stick;
 use super::nv::{Family, item};
 use super::*;
 use crate::zigbee::ncp::{Destination, NetworkInfo, Outgoing};
-use crate::zigbee::types::ProfileId;
+use crate::zigbee::types::{Channel, Ieee, Key, ProfileId};
 
 const HOP: Duration = Duration::from_millis(5);
 
@@ -22,6 +22,8 @@ enum Fate {
     Twice,
 }
 
+type Fates = Box<dyn FnMut(&[u8]) -> Fate>;
+
 struct Line {
     now: Instant,
     znp: Znp,
@@ -32,7 +34,7 @@ struct Line {
     reopened: u32,
     lines: Vec<(bool, bool)>,
     is_plugged: bool,
-    fate: Box<dyn FnMut(&[u8]) -> Fate>,
+    fate: Fates,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a starting point for time that the test makes itself")]
@@ -498,6 +500,34 @@ fn what_the_stick_tells_is_told_once() {
             NcpEvent::PermitJoin { seconds: 60 },
         ]
     );
+}
+
+#[test]
+fn a_child_whose_messages_expire_is_let_go_and_taken_back_where_that_does_not_help() {
+    let (stick, known) = settled(Family::V3x0);
+    let mut line = line(stick, Config::default(), Some(known));
+    line.run_until(30, |line| line.up().is_some());
+    line.stick.asked.clear();
+    line.stick.confirms = Some(0xf0);
+    line.send(1);
+    line.run(4 * HOP);
+    assert_eq!(line.sent(1), [SendStatus::Expired]);
+    line.znp.command(line.now, NcpCommand::DiscoverRoute { tag: 2, to: Nwk(0x1234) });
+    line.flush();
+    line.run(10 * HOP);
+    line.stick.confirms = Some(0xcd);
+    line.send(3);
+    line.run(10 * HOP);
+    let asked =
+        ["addrmgrNwkAddrLookup", "assocGetWithAddress", "assocRemove", "extRouteDisc", "dataRequest", "assocAdd"];
+    assert_eq!(line.stick.asked[1..], asked);
+    assert!(line.events.contains(&NcpEvent::Done { tag: 2, result: Ok(Reply::Nothing) }));
+    // Of one whose messages do not expire, nobody thinks so.
+    line.stick.asked.clear();
+    line.znp.command(line.now, NcpCommand::DiscoverRoute { tag: 4, to: Nwk(0x1234) });
+    line.flush();
+    line.run(4 * HOP);
+    assert_eq!(line.stick.asked, ["extRouteDisc"]);
 }
 
 #[test]

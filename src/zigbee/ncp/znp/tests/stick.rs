@@ -212,6 +212,8 @@ impl Stick {
                 let answer = answer.with("panid", self.pan_id).with("extendedpanid", self.extended_pan_id);
                 answer.with("channel", self.channel)
             }
+            "addrmgrNwkAddrLookup" => answer.with("extaddr", 7u64),
+            "assocGetWithAddress" => answer.with("nwkaddr", asked.u16("nwkaddr")).with("noderelation", 1u8),
             "dataRequest" | "dataRequestExt" => {
                 if let Some(status) = self.confirms {
                     let confirm = AF_DATA_CONFIRM.request().with("status", status);
