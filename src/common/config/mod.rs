@@ -267,6 +267,8 @@ pub struct Zigbee {
     pub port: String,
     /// `auto` or 11 to 26.
     pub channel: String,
+    /// The network that is known goes onto the stick from its backup, over another that the stick may have.
+    pub restore: bool,
     /// The folder with firmware images for devices. None: none are offered.
     pub ota_folder: Option<PathBuf>,
 }
@@ -490,7 +492,13 @@ impl Default for Wyoming {
 
 impl Default for Zigbee {
     fn default() -> Zigbee {
-        Zigbee { backend: ZigbeeBackend::Auto, port: "auto".into(), channel: "auto".into(), ota_folder: None }
+        Zigbee {
+            backend: ZigbeeBackend::Auto,
+            port: "auto".into(),
+            channel: "auto".into(),
+            restore: false,
+            ota_folder: None,
+        }
     }
 }
 

@@ -20,12 +20,13 @@ const POLL_PERIOD: Duration = Duration::from_secs(1);
 const AWAY_POLLS: u32 = 5;
 
 /// Keys that are read at the start only. `config.yaml` marks them `(restart)`.
-pub const RESTART_KEYS: [&str; 13] = [
+pub const RESTART_KEYS: [&str; 14] = [
     "gateway.host",
     "gateway.port",
     "zigbee.backend",
     "zigbee.port",
     "zigbee.channel",
+    "zigbee.restore",
     "zigbee.ota_folder",
     "mqtt.url",
     "mqtt.base_topic",

@@ -212,8 +212,8 @@ fn check(known: Option<&Persisted>, network: &NewNetwork, coordinator: Ieee) -> 
     };
     Err(Trouble::owner(format!(
         "This stick ({coordinator}) holds {what} (PAN 0x{:04x}, channel {}) than the one whose devices are known here (PAN 0x{:04x}, \
-         channel {}, stick {}). Nothing was changed on it. Plug in the old stick, or restore the backup onto this one: its own \
-         network is lost then.",
+         channel {}, stick {}). Nothing was changed on it. Plug in the old stick, or put the backup onto this one by \
+         `zigbee.restore: true` in config.yaml: its own network is lost then.",
         network.pan_id, network.channel, known.pan_id, known.channel, known.coordinator
     )))
 }
