@@ -22,6 +22,7 @@ mod scenes;
 mod serve;
 mod settings;
 mod sign_in;
+mod simulate;
 mod tokens;
 mod tools;
 mod usage;
@@ -91,6 +92,8 @@ enum Command {
     Tokens(tokens::Args),
     /// Check the configuration and say what is wrong, with line and caret.
     Check(check::Args),
+    /// Be a Zigbee stick with a house of devices, for hubs and programs that want to try one.
+    Simulate(simulate::Args),
     /// Look at everything that a hub needs and say what to mend.
     Doctor(doctor::Args),
     #[command(name = exec_server::NAME, hide = true)]
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Login(args) => login::login(args),
         Command::Users(args) => users::run(args),
         Command::Tokens(args) => tokens::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::ExecServer(args) => exec_server::run(args),

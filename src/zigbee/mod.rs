@@ -9,6 +9,7 @@ pub mod host;
 pub mod machine;
 pub mod ncp;
 pub mod network;
+pub mod sim;
 pub mod sticks;
 pub mod types;
 pub mod zcl;
