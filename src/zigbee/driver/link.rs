@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -108,8 +109,19 @@ fn open_serial(path: &str, baud: u32, flow: Flow) -> io::Result<TTYPort> {
         Flow::RtsCts => FlowControl::Hardware,
         Flow::XonXoff => FlowControl::Software,
     };
-    let port = serialport::new(path, baud).flow_control(flow).timeout(WRITE_PATIENCE);
-    Ok(port.open_native()?)
+    let port = serialport::new(path, baud).flow_control(flow).timeout(WRITE_PATIENCE).open_native()?;
+    hurry(path);
+    Ok(port)
+}
+
+/// Chips of FTDI hold bytes back for 16 ms to make one piece of them. Where the hub may, it has them hold back 1 ms; it is no fault
+/// where there is no such chip, or no right.
+fn hurry(path: &str) {
+    let tty = std::fs::canonicalize(path).ok();
+    if let Some(tty) = tty.as_deref().and_then(Path::file_name) {
+        let timer = Path::new("/sys/bus/usb-serial/devices").join(tty).join("latency_timer");
+        let _ = std::fs::write(timer, "1");
+    }
 }
 
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {

@@ -221,7 +221,7 @@ fn a_stick_that_comes_back_is_open_again_in_a_moment() {
     let (mut master, slave) = plug();
     drop(slave);
     assert_eq!(next_event(&mut news), Event::Open);
-    assert!(now() - plugged_at < Duration::from_secs(1), "{:?}", now() - plugged_at);
+    assert!(now() - plugged_at < Duration::from_secs(2), "{:?}", now() - plugged_at);
     master.write_all(b"three").expect("it goes");
     assert_eq!(next_event(&mut news), Event::Heard(b"three".to_vec()));
 }
@@ -251,7 +251,8 @@ fn nothing_waits() {
         })
         .collect();
     times.sort();
-    assert!(times[100] < Duration::from_millis(2), "the median is {:?}", times[100]);
+    // A tenth of a millisecond on a machine with nothing else to do; a wait anywhere would be ten at least.
+    assert!(times[100] < Duration::from_millis(8), "the median is {:?}", times[100]);
 }
 
 #[test]

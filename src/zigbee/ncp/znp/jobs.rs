@@ -38,6 +38,11 @@ pub enum Job {
         child: Child,
     },
     Backup,
+    /// Whether the frame counter has run so far from the backup's that there has to be another.
+    Counter {
+        network: Ieee,
+        backed_up: u32,
+    },
     Fetch {
         timestamp: u32,
         len: u16,
@@ -52,6 +57,7 @@ impl Job {
             Job::LetGo(nwk) => Script::new(now, |desk| let_go(desk, nwk)),
             Job::TakeBack { nwk, child } => Script::new(now, |desk| take_back(desk, nwk, child)),
             Job::Backup => Script::new(now, |desk| back_up(desk, family)),
+            Job::Counter { network, backed_up } => Script::new(now, |desk| counter(desk, family, network, backed_up)),
             Job::Fetch { timestamp, len, message } => Script::new(now, |desk| fetch(desk, timestamp, len, message)),
         }
     }
@@ -164,6 +170,15 @@ async fn back_up(desk: Desk, family: Family) -> Result<Outcome, Trouble> {
         return Err(Trouble::stick("the stick's memory has another network than the one that is on the air"));
     }
     Ok(Outcome::Backup(Box::new(read)))
+}
+
+/// Backs up when the counter has come half the way of what a restore sets it ahead.
+async fn counter(desk: Desk, family: Family, network: Ieee, backed_up: u32) -> Result<Outcome, Trouble> {
+    let counter = snapshot::frame_counter(&desk, family, network).await?;
+    if counter.saturating_sub(backed_up) < snapshot::COUNTER_AHEAD / 2 {
+        return Ok(Outcome::Reply(Reply::Nothing));
+    }
+    back_up(desk, family).await
 }
 
 /// Gets a message that was too long to be told in one frame.

@@ -15,6 +15,7 @@
 
 mod children;
 mod desk;
+mod due;
 mod form;
 mod jobs;
 mod line;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use crate::zigbee::ncp::znp::children::Children;
 use crate::zigbee::ncp::znp::desk::{Say, Script, Trouble};
+use crate::zigbee::ncp::znp::due::{Due, Errand};
 use crate::zigbee::ncp::znp::form::NewNetwork;
 use crate::zigbee::ncp::znp::jobs::{Client, Job, Outcome};
 use crate::zigbee::ncp::znp::line::{AskError, Heard, Line, Patience};
@@ -45,9 +47,6 @@ use crate::zigbee::types::{ClusterId, Endpoint, GroupId, Nwk};
 /// Fills bytes by chance that nobody can guess: keys are made of it.
 pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 
-/// A stick that says nothing is asked whether it is there this often.
-const PING_EVERY: Duration = Duration::from_secs(45);
-
 /// Waits before another start: the first is the least, the last is repeated.
 const START_AGAIN_AFTER_MS: [u64; 5] = [500, 1_000, 3_000, 10_000, 30_000];
 
@@ -59,13 +58,6 @@ const JOBS_LEN_MAX: usize = 32;
 
 /// Events that nobody has fetched. A driver fetches after each call; where none does, the oldest messages go.
 const EVENTS_LEN_MAX: usize = 4_096;
-
-/// After a device has come or gone, the network is backed up when this has passed.
-const BACKUP_AFTER_CHANGE: Duration = Duration::from_secs(60);
-const BACKUP_AFTER_START: Duration = Duration::from_secs(20);
-
-/// The frame counter must not run further from the backup than a restore sets it ahead.
-const BACKUP_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Whose a request on the line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +96,7 @@ pub struct Znp {
     job: Option<(Client, Script<Result<Outcome, Trouble>>)>,
     sends: Sends,
     children: Children,
-    ping_at: Option<Instant>,
-    backup_at: Option<Instant>,
+    due: Due,
     echo: zdo::Echo,
     transmits: VecDeque<Transmit>,
     events: VecDeque<NcpEvent>,
@@ -127,8 +118,7 @@ impl Znp {
             job: None,
             sends: Sends::default(),
             children: Children::default(),
-            ping_at: None,
-            backup_at: None,
+            due: Due::default(),
             echo: zdo::Echo::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -149,8 +139,7 @@ impl Znp {
     /// What waited is failed, and the network is down.
     fn drop_all(&mut self, why: &str) {
         self.line.reset();
-        self.ping_at = None;
-        self.backup_at = None;
+        self.due = Due::default();
         for tag in self.sends.drain() {
             self.event(NcpEvent::Sent { tag, status: SendStatus::RadioDown });
         }
@@ -233,7 +222,7 @@ impl Znp {
         }
         // One that was asked in vain may be gone.
         if is_silent && matches!(self.state, State::Up(_)) {
-            self.ping_at = Some(now);
+            self.due.ping_now(now);
         }
     }
 
@@ -297,11 +286,11 @@ impl Znp {
         } else if message.is(&ZDO_TC_DEVICE_IND) {
             let parent = Some(nwk("parentaddr")).filter(|parent| parent.0 < 0xfff8);
             self.event(NcpEvent::Joined { ieee: message.ieee("extaddr"), nwk: nwk("nwkaddr"), parent });
-            self.back_up_by(now + BACKUP_AFTER_CHANGE);
+            self.due.backup_after_change(now);
         } else if message.is(&ZDO_LEAVE_IND) {
             let rejoin = message.u8("rejoin") != 0;
             self.event(NcpEvent::Left { ieee: message.ieee("extaddr"), nwk: nwk("srcaddr"), rejoin });
-            self.back_up_by(now + BACKUP_AFTER_CHANGE);
+            self.due.backup_after_change(now);
         } else if message.is(&ZDO_PERMIT_JOIN_IND) {
             self.event(NcpEvent::PermitJoin { seconds: message.u8("duration") });
         } else if let Some(told) = zdo::told(message)
@@ -371,12 +360,15 @@ impl Znp {
         }
         self.event(NcpEvent::Up(Box::new(started.info.clone())));
         self.state = State::Up(Box::new(started));
-        self.ping_at = Some(now + PING_EVERY);
-        self.back_up_by(now + BACKUP_AFTER_START);
+        self.due = Due::after_start(now);
     }
 
-    fn back_up_by(&mut self, at: Instant) {
-        self.backup_at = Some(self.backup_at.map_or(at, |earlier| earlier.min(at)));
+    fn look_at_counter(&mut self) {
+        let backup = self.known.as_ref().and_then(|known| Some((known.extended_pan_id, known.backup.as_ref()?)));
+        let Some((network, backup)) = backup else { return };
+        let backed_up = backup["network_key"]["frame_counter"].as_u64().unwrap_or(0);
+        let backed_up = u32::try_from(backed_up).unwrap_or(u32::MAX);
+        self.push_job(Client::Own, Job::Counter { network, backed_up });
     }
 
     fn push_job(&mut self, client: Client, job: Job) {
@@ -494,13 +486,12 @@ impl Ncp for Znp {
                 None => self.start(now),
             }
         }
-        if self.ping_at.take_if(|at| *at <= now).is_some() {
-            self.ping_at = Some(now + PING_EVERY);
-            self.line.ask(now, Owner::Ping, &SYS_PING.request(), Patience::of(&SYS_PING));
-        }
-        if self.backup_at.take_if(|at| *at <= now).is_some() {
-            self.backup_at = Some(now + BACKUP_EVERY);
-            self.push_job(Client::Own, Job::Backup);
+        while let Some(errand) = self.due.poll(now) {
+            match errand {
+                Errand::Ping => self.line.ask(now, Owner::Ping, &SYS_PING.request(), Patience::of(&SYS_PING)),
+                Errand::Backup => self.push_job(Client::Own, Job::Backup),
+                Errand::Counter => self.look_at_counter(),
+            }
         }
         self.turn(now);
     }
@@ -513,7 +504,7 @@ impl Ncp for Znp {
             State::Closed | State::Refused => None,
         };
         let line = self.line.poll_timeout();
-        [script, line, self.sends.poll_timeout(), self.ping_at, self.backup_at].into_iter().flatten().min()
+        [script, line, self.sends.poll_timeout(), self.due.poll_timeout()].into_iter().flatten().min()
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {

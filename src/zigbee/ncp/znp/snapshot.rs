@@ -65,10 +65,19 @@ impl Tables {
     }
 
     fn frame_counter(&self) -> u32 {
-        let counters = || self.counters.iter().filter_map(|entry| FrameCounter::decode(entry));
-        let of = |network: Ieee| counters().find(|counter| counter.extended_pan_id == network);
-        of(self.nib.extended_pan_id()).or_else(|| of(ANY_NETWORK)).map_or(COUNTER_UNSAVED, |counter| counter.counter)
+        counter_of(&self.counters, self.nib.extended_pan_id())
     }
+}
+
+fn counter_of(entries: &[Vec<u8>], network: Ieee) -> u32 {
+    let counters = || entries.iter().filter_map(|entry| FrameCounter::decode(entry));
+    let of = |network: Ieee| counters().find(|counter| counter.extended_pan_id == network);
+    of(network).or_else(|| of(ANY_NETWORK)).map_or(COUNTER_UNSAVED, |counter| counter.counter)
+}
+
+/// How far the stick's frame counter is, as it is saved.
+pub async fn frame_counter(desk: &Desk, family: Family, network: Ieee) -> Result<u32, Trouble> {
+    Ok(counter_of(&nv::read_table(desk, family, SEC_MATERIAL).await?, network))
 }
 
 /// What [`KeyLink::key_at`] has for the first key.

@@ -76,6 +76,33 @@ fn the_network_is_backed_up_by_itself() {
     }
 }
 
+/// A backup whose frame counter has been left far behind would bring a network back that devices take for a replay.
+#[test]
+fn a_counter_that_has_run_away_brings_another_backup() {
+    for family in FAMILIES {
+        let (stick, known) = backed_up(family);
+        let mut line = line(stick, Config::default(), Some(known));
+        line.run_until(30, |line| line.up().is_some());
+        // The backup after the start.
+        line.run(Duration::from_secs(60));
+        let set = |line: &mut Line, counter| {
+            let entry = FrameCounter { counter, extended_pan_id: Ieee(line.stick.extended_pan_id) }.encode();
+            match family {
+                Family::V3x0 => line.stick.tables.insert((7, 0), entry).map(drop),
+                Family::V30x => line.stick.items.insert(item::LEGACY_NWK_SEC_MATERIAL, entry).map(drop),
+            }
+        };
+        line.events.clear();
+        set(&mut line, 12_500 + 1_000);
+        line.run(Duration::from_secs(600));
+        assert_eq!(line.persisted(), None, "not far enough");
+        set(&mut line, 12_500 + 1_250);
+        line.run(Duration::from_secs(600));
+        let json = line.persisted().and_then(|persisted| persisted.backup).expect("another backup");
+        assert_eq!(Backup::from_json(&json).expect("it can be read").frame_counter, 13_750);
+    }
+}
+
 /// Every family onto every other.
 #[test]
 fn a_backup_goes_onto_a_new_stick_with_counters_ahead() {
