@@ -48,7 +48,7 @@ pub const CONFIGURED: u8 = 0x55;
 pub const UNFINISHED: u8 = 0x50;
 
 /// A network that is to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewNetwork {
     pub pan_id: u16,
     pub extended_pan_id: Ieee,

@@ -34,6 +34,9 @@ const IN_FLIGHT_MAX_30X: usize = 2;
 /// `APP_CNF`/`AF`: the endpoint is registered already.
 const DUPLICATE_ENTRY: u8 = 0xb8;
 
+/// `SYS_VERSION` of the newer family.
+const PRODUCT_3X0: u8 = 1;
+
 /// What the endpoint is asked for that Green Power's messages go to.
 const GREEN_POWER_GROUP: u16 = 0x0b84;
 const GREEN_POWER_ENDPOINT: u8 = 242;
@@ -86,8 +89,14 @@ pub async fn start(desk: Desk, config: Config, known: Option<Persisted>, chance:
     connect(&desk).await?;
     let (family, firmware) = identify(&desk).await?;
     let is_new = settle(&desk, family, &config, known.as_ref(), chance).await?;
-    let (network, coordinator) = running(&desk).await?;
-    check(known.as_ref(), &network, coordinator)?;
+    let mut held = running(&desk).await?;
+    if check(known.as_ref(), &held).is_err() {
+        // Once more, as above.
+        desk.ask(SYS_PING.request()).await?;
+        held = running(&desk).await?;
+        check(known.as_ref(), &held)?;
+    }
+    let Held { network, coordinator, .. } = held;
     register_endpoints(&desk).await?;
     nice_to_have(join_green_power_group(&desk).await)?;
     nice_to_have(desk.order(ZDO_MSG_CB_REGISTER.request().with("clusterid", 0xffffu16)).await.map(drop))?;
@@ -144,6 +153,8 @@ async fn identify(desk: &Desk) -> Result<(Family, Box<str>), Trouble> {
     let family = match desk.try_ask(probe, Patience::of(&SYS_NV_LENGTH)).await {
         Ok(_) => Family::V3x0,
         Err(AskError::Rpc(_)) => Family::V30x,
+        // Says nothing to what it does not know, as some do.
+        Err(AskError::Silent) if version.u8("product") != PRODUCT_3X0 => Family::V30x,
         Err(_) => return Err(Trouble::Silent("nvLength")),
     };
     let name = if family == Family::V3x0 { "3.x.0" } else { "3.0.x" };
@@ -158,54 +169,76 @@ async fn settle(
     known: Option<&Persisted>,
     chance: Chance,
 ) -> Result<bool, Trouble> {
+    let seen = look(desk).await?;
+    if let Some(held) = seen.held.filter(|held| held.is_coordinator && check(known, held).is_ok()) {
+        resume(desk).await?;
+        if !seen.is_configured {
+            nv::write(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await?;
+        }
+        tracing::debug!(pan = held.network.pan_id, "the stick's network is resumed");
+        return Ok(false);
+    }
+    // All else either loses something or wants a person. One answer that was taken for another must not be the reason.
+    desk.ask(SYS_PING.request()).await?;
+    if look(desk).await? != seen {
+        return Err(Trouble::stick("the stick's memory read differently twice"));
+    }
+    match (seen.held, known) {
+        (None, None) => form_new(desk, config, chance).await.map(|()| true),
+        (None, Some(known)) => restore(desk, family, known, chance).await.map(|()| false),
+        (Some(held), _) if !held.is_coordinator => Err(Trouble::owner(
+            "This stick is part of a network as a router. Please flash it with coordinator firmware, or plug in another.",
+        )),
+        (Some(_), Some(known)) if config.restore => restore(desk, family, known, chance).await.map(|()| false),
+        (Some(held), known) => check(known, &held).map(|()| false),
+    }
+}
+
+/// What a stick has in its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    held: Option<Held>,
+    is_configured: bool,
+}
+
+/// A network, as its stick has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    network: NewNetwork,
+    coordinator: Ieee,
+    is_coordinator: bool,
+}
+
+async fn look(desk: &Desk) -> Result<Seen, Trouble> {
     let mark = nv::read(desk, item::HAS_CONFIGURED).await?.and_then(|bytes| bytes.first().copied());
     let nib = nv::read(desk, item::NIB).await?.map(|bytes| Nib::decode(&bytes)).transpose()?;
     let nib = nib.filter(|nib| nib.has_network() && mark != Some(UNFINISHED));
-    let Some(nib) = nib else {
-        // The stick is empty.
-        return match known {
-            None => form_new(desk, config, chance).await.map(|()| true),
-            Some(known) => restore(desk, family, known, chance).await.map(|()| false),
-        };
-    };
-    if nib.device_address() != Nwk::COORDINATOR {
-        return Err(Trouble::owner(
-            "This stick is part of a network as a router. Please flash it with coordinator firmware, or plug in another.",
-        ));
-    }
+    let is_configured = mark == Some(CONFIGURED);
+    let Some(nib) = nib else { return Ok(Seen { held: None, is_configured }) };
     let coordinator = desk.ask(SYS_GET_EXT_ADDR.request()).await?.ieee("extaddress");
-    let network = network_of(desk, &nib).await?;
-    match known {
-        Some(known) if config.restore && check(Some(known), &network, coordinator).is_err() => {
-            restore(desk, family, known, chance).await?;
-        }
-        known => {
-            check(known, &network, coordinator)?;
-            resume(desk).await?;
-            if mark != Some(CONFIGURED) {
-                nv::write(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await?;
-            }
-        }
-    }
-    Ok(false)
+    let key = network_key(desk).await?;
+    let (pan_id, extended_pan_id, channel) = (nib.pan_id(), nib.extended_pan_id(), nib.channel());
+    let network = NewNetwork { pan_id, extended_pan_id, key, channel };
+    let is_coordinator = nib.device_address() == Nwk::COORDINATOR;
+    Ok(Seen { held: Some(Held { network, coordinator, is_coordinator }), is_configured })
 }
 
-async fn network_of(desk: &Desk, nib: &Nib) -> Result<NewNetwork, Trouble> {
+async fn network_key(desk: &Desk) -> Result<Key, Trouble> {
     let bytes = nv::read(desk, item::ACTIVE_KEY).await?.unwrap_or_default();
-    let (_, key) = key_descriptor(&bytes).ok_or_else(|| Trouble::stick("the stick has a network and no key"))?;
-    let (pan_id, extended_pan_id, channel) = (nib.pan_id(), nib.extended_pan_id(), nib.channel());
-    Ok(NewNetwork { pan_id, extended_pan_id, key, channel })
+    let key = key_descriptor(&bytes).map(|(_, key)| key);
+    key.ok_or_else(|| Trouble::stick("the stick has a network and no key"))
 }
 
 /// The network on the stick is the one that is known. Its channel and its PAN may have changed: networks move out of the way of
 /// others.
-fn check(known: Option<&Persisted>, network: &NewNetwork, coordinator: Ieee) -> Result<(), Trouble> {
+fn check(known: Option<&Persisted>, held: &Held) -> Result<(), Trouble> {
     let Some(known) = known else { return Ok(()) };
+    let Held { network, coordinator, .. } = held;
     let what = if known.extended_pan_id != network.extended_pan_id {
         "another network"
     } else if known.key != network.key {
         "a network with another key"
-    } else if known.coordinator != coordinator {
+    } else if known.coordinator != *coordinator {
         "another coordinator's address"
     } else {
         return Ok(());
@@ -262,21 +295,19 @@ async fn restore(desk: &Desk, family: Family, known: &Persisted, chance: Chance)
 }
 
 /// What truly is on the air now.
-async fn running(desk: &Desk) -> Result<(NewNetwork, Ieee), Trouble> {
+async fn running(desk: &Desk) -> Result<Held, Trouble> {
     let coordinator = desk.ask(SYS_GET_EXT_ADDR.request()).await?.ieee("extaddress");
     let info = desk.ask(ZDO_EXT_NWK_INFO.request()).await?;
-    let bytes = nv::read(desk, item::ACTIVE_KEY).await?.unwrap_or_default();
-    let key = key_descriptor(&bytes).map_or(Key([0; 16]), |(_, key)| key);
     let network = NewNetwork {
         pan_id: info.u16("panid"),
         extended_pan_id: info.ieee("extendedpanid"),
-        key,
+        key: network_key(desk).await?,
         channel: Channel(info.u8("channel")),
     };
     if !(11..=26).contains(&network.channel.0) {
         return Err(Trouble::stick("the stick says that it is up, and is on no channel"));
     }
-    Ok((network, coordinator))
+    Ok(Held { network, coordinator, is_coordinator: true })
 }
 
 /// A firmware that does not know a command that can be done without is no reason to have no network.

@@ -20,6 +20,8 @@ enum Fate {
     Lost,
     Garbled,
     Twice,
+    /// In two pieces.
+    TwiceApart,
 }
 
 type Fates = Box<dyn FnMut(&[u8]) -> Fate>;
@@ -134,6 +136,7 @@ impl Line {
             Fate::Passes => vec![bytes],
             Fate::Lost => vec![],
             Fate::Twice => vec![[bytes.clone(), bytes].concat()],
+            Fate::TwiceApart => vec![bytes.clone(), bytes],
             Fate::Garbled => {
                 let at = bytes.len() / 2;
                 bytes[at] ^= 0x41;
@@ -307,7 +310,7 @@ fn the_start_survives_the_loss_of_any_frame() {
         copy.tables = stick.tables.clone();
         copy
     };
-    for fate in [Fate::Lost, Fate::Garbled, Fate::Twice] {
+    for fate in [Fate::Lost, Fate::Garbled, Fate::Twice, Fate::TwiceApart] {
         for victim in 0..70 {
             let mut line = line(snapshot(), Config::default(), Some(known.clone()));
             let mut at = 0;
@@ -316,7 +319,29 @@ fn the_start_survives_the_loss_of_any_frame() {
                 if at == victim + 1 { fate } else { Fate::Passes }
             });
             line.run_until(60, |line| line.up().is_some());
+            assert_eq!((line.stick.formed, line.refused()), (0, None), "{fate:?} {victim}");
+        }
+    }
+}
+
+/// A network that is on the stick is never formed over, whatever becomes of the frames that tell of it.
+#[test]
+fn no_frame_that_is_lost_or_told_twice_makes_a_stick_look_empty() {
+    let (stick, known) = settled(Family::V3x0);
+    for fate in [Fate::Lost, Fate::Garbled, Fate::Twice, Fate::TwiceApart] {
+        for victim in 0..70 {
+            let mut copy = Stick::new(Family::V3x0, stick.address);
+            copy.items = stick.items.clone();
+            let mut line = line(copy, Config::default(), None);
+            let mut at = 0;
+            line.fate = Box::new(move |_| {
+                at += 1;
+                if at == victim + 1 { fate } else { Fate::Passes }
+            });
+            line.run_until(60, |line| line.up().is_some());
             assert_eq!(line.stick.formed, 0, "{fate:?} {victim}");
+            assert_eq!(line.persisted().expect("it is new here").key, known.key, "{fate:?} {victim}");
+            assert_eq!(line.refused(), None, "{fate:?} {victim}");
         }
     }
 }
@@ -324,7 +349,7 @@ fn the_start_survives_the_loss_of_any_frame() {
 #[test]
 fn forming_survives_bad_lines() {
     for family in FAMILIES {
-        for fate in [Fate::Lost, Fate::Garbled, Fate::Twice] {
+        for fate in [Fate::Lost, Fate::Garbled, Fate::Twice, Fate::TwiceApart] {
             for seed in 1..6u32 {
                 let mut line = line(fresh(family), Config::default(), None);
                 let mut chance = seed;
