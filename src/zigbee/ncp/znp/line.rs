@@ -40,7 +40,8 @@ impl Patience {
         if is(&SYS_PING) {
             Patience::new(500, 3)
         } else if is(&AF_DATA_REQUEST) || is(&AF_DATA_REQUEST_EXT) {
-            Patience::new(1_000, 1)
+            // The confirm tells as well, so the line need not be held for the answer.
+            Patience::new(500, 1)
         } else if is(&ZDO_STARTUP_FROM_APP) || is(&APP_CNF_BDB_START_COMMISSIONING) {
             // Answered when the network layer is through: seconds on a CC2531.
             Patience::new(10_000, 1)

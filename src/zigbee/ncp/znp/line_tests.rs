@@ -140,7 +140,7 @@ fn what_makes_devices_act_is_said_once() {
     let mut test = test();
     test.ask(1, &AF_DATA_REQUEST.request());
     test.said();
-    test.wait(1_000);
+    test.wait(500);
     assert_eq!(test.said().len(), 0);
     assert_eq!(test.heard(), [Heard::Answer(1, Err(AskError::Silent))]);
 }

@@ -1,6 +1,7 @@
 //! The host and a small stick on a line with a delay, in fake time.
 
 mod restore;
+mod sim;
 mod stick;
 
 use std::collections::VecDeque;
