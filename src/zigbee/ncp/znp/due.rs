@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 /// How often a stick is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(45);
+const LOOK_EVERY: Duration = Duration::from_secs(45);
+
+/// However odd it is, it is not asked more often than this.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
 /// After a device has come or gone, the network is backed up when this has passed: a device that comes is given its keys first.
 const BACKUP_AFTER_CHANGE: Duration = Duration::from_secs(60);
@@ -19,7 +22,8 @@ const COUNTER_EVERY: Duration = Duration::from_secs(240);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
-    Ping,
+    /// Whether the stick is there, and up.
+    Look,
     Backup,
     /// Look how far the frame counter has run.
     Counter,
@@ -28,23 +32,26 @@ pub enum Errand {
 /// Nothing is due by default, for a network that is not up.
 #[derive(Debug, Default)]
 pub struct Due {
-    ping_at: Option<Instant>,
+    look_at: Option<Instant>,
     backup_at: Option<Instant>,
     counter_at: Option<Instant>,
+    looked_at: Option<Instant>,
 }
 
 impl Due {
     pub fn after_start(now: Instant) -> Due {
         Due {
-            ping_at: Some(now + PING_EVERY),
+            look_at: Some(now + LOOK_EVERY),
             backup_at: Some(now + BACKUP_AFTER_START),
             counter_at: Some(now + COUNTER_EVERY),
+            looked_at: None,
         }
     }
 
-    /// Something was asked in vain.
-    pub fn ping_now(&mut self, now: Instant) {
-        self.ping_at = Some(now);
+    /// Something is odd.
+    pub fn look_now(&mut self, now: Instant) {
+        let at = self.looked_at.map_or(now, |at| now.max(at + LOOK_PAUSE));
+        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     pub fn backup_after_change(&mut self, now: Instant) {
@@ -53,18 +60,21 @@ impl Due {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.ping_at, self.backup_at, self.counter_at].into_iter().flatten().min()
+        [self.look_at, self.backup_at, self.counter_at].into_iter().flatten().min()
     }
 
     /// The next that is due.
     pub fn poll(&mut self, now: Instant) -> Option<Errand> {
         let every = [
-            (&mut self.ping_at, PING_EVERY, Errand::Ping),
+            (&mut self.look_at, LOOK_EVERY, Errand::Look),
             (&mut self.backup_at, BACKUP_EVERY, Errand::Backup),
             (&mut self.counter_at, COUNTER_EVERY, Errand::Counter),
         ];
         let (at, every, errand) = every.into_iter().find(|(at, ..)| at.is_some_and(|at| at <= now))?;
         *at = Some(now + every);
+        if errand == Errand::Look {
+            self.looked_at = Some(now);
+        }
         Some(errand)
     }
 }

@@ -155,7 +155,12 @@ async fn wait_until_up(desk: &Desk, patience: Duration) -> Result<(), Trouble> {
 }
 
 pub async fn is_coordinator(desk: &Desk) -> Result<bool, Trouble> {
-    Ok(desk.order(UTIL_GET_DEVICE_INFO.request()).await?.u8("devicestate") == STATE_COORDINATOR)
+    Ok(is_up(&desk.order(UTIL_GET_DEVICE_INFO.request()).await?))
+}
+
+/// By an answer to `UTIL_GET_DEVICE_INFO`.
+pub fn is_up(info: &Message) -> bool {
+    info.u8("devicestate") == STATE_COORDINATOR
 }
 
 async fn settled(desk: &Desk) -> Result<Nib, Trouble> {

@@ -59,6 +59,9 @@ const JOBS_LEN_MAX: usize = 32;
 /// Events that nobody has fetched. A driver fetches after each call; where none does, the oldest messages go.
 const EVENTS_LEN_MAX: usize = 4_096;
 
+/// A stick that has not answered this is gone.
+const LOOK_PATIENCE: Patience = Patience::new(500, 3);
+
 /// Whose a request on the line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
@@ -66,7 +69,8 @@ enum Owner {
     Job,
     Send(u8),
     Zdo(Tag),
-    Ping,
+    /// Whether the stick is there, and up.
+    Look,
 }
 
 enum State {
@@ -198,7 +202,7 @@ impl Znp {
     }
 
     fn take_answer(&mut self, now: Instant, owner: Owner, answer: Result<Message, AskError>) {
-        let is_silent = answer == Err(AskError::Silent);
+        let mut is_odd = answer == Err(AskError::Silent);
         match owner {
             Owner::Start => {
                 if let State::Starting(script) = &mut self.state {
@@ -213,16 +217,33 @@ impl Znp {
             }
             Owner::Send(transaction) => {
                 if let Some((tag, status)) = self.sends.answered(now, transaction, &answer) {
+                    is_odd |= matches!(status, SendStatus::Refused(_));
                     self.event(NcpEvent::Sent { tag, status });
                 }
             }
-            Owner::Zdo(tag) => self.event(NcpEvent::Sent { tag, status: taken(&answer) }),
-            Owner::Ping if is_silent => return self.reopen("the stick does not answer".into()),
-            Owner::Ping => {}
+            Owner::Zdo(tag) => {
+                let status = sends::taken(&answer);
+                is_odd |= matches!(status, SendStatus::Refused(_));
+                self.event(NcpEvent::Sent { tag, status });
+            }
+            Owner::Look => return self.take_look(now, &answer),
         }
-        // One that was asked in vain may be gone.
-        if is_silent && matches!(self.state, State::Up(_)) {
-            self.due.ping_now(now);
+        // One that was asked in vain may be gone, and one that does not take what it took before may have started anew.
+        if is_odd && matches!(self.state, State::Up(_)) {
+            self.due.look_now(now);
+        }
+    }
+
+    /// What the stick is. Where its word that it has started anew was lost, this tells.
+    fn take_look(&mut self, now: Instant, answer: &Result<Message, AskError>) {
+        match answer {
+            Err(AskError::Silent) => self.reopen("the stick does not answer".into()),
+            Ok(info) if matches!(self.state, State::Up(_)) && !form::is_up(info) => {
+                tracing::warn!("the stick has started anew without a word");
+                self.drop_all("the stick has started anew by itself");
+                self.start(now);
+            }
+            Ok(_) | Err(AskError::Rpc(_) | AskError::Gone | AskError::Full) => {}
         }
     }
 
@@ -488,7 +509,10 @@ impl Ncp for Znp {
         }
         while let Some(errand) = self.due.poll(now) {
             match errand {
-                Errand::Ping => self.line.ask(now, Owner::Ping, &SYS_PING.request(), Patience::of(&SYS_PING)),
+                Errand::Look => {
+                    let request = UTIL_GET_DEVICE_INFO.request();
+                    self.line.ask(now, Owner::Look, &request, LOOK_PATIENCE);
+                }
                 Errand::Backup => self.push_job(Client::Own, Job::Backup),
                 Errand::Counter => self.look_at_counter(),
             }
@@ -558,17 +582,6 @@ fn incoming(message: &Message, from: Nwk, data: &[u8]) -> Incoming {
         cluster: ClusterId(message.u16("clusterid")),
         lqi: message.u8("linkquality"),
         payload: data.to_vec(),
-    }
-}
-
-/// How the stick took a ZDO request. What it comes to is told by the response.
-fn taken(answer: &Result<Message, AskError>) -> SendStatus {
-    match answer {
-        Ok(answer) => sends::status_of(answer.status().unwrap_or(0)),
-        Err(AskError::Silent) => SendStatus::NoAck,
-        Err(AskError::Rpc(code)) => SendStatus::Refused(*code),
-        Err(AskError::Gone) => SendStatus::RadioDown,
-        Err(AskError::Full) => SendStatus::Busy,
     }
 }
 

@@ -168,3 +168,14 @@ pub fn status_of(code: u8) -> SendStatus {
         code => SendStatus::Refused(code),
     }
 }
+
+/// How the stick took a ZDO request. What it comes to is told by the response.
+pub fn taken(answer: &Result<Message, AskError>) -> SendStatus {
+    match answer {
+        Ok(answer) => status_of(answer.status().unwrap_or(0)),
+        Err(AskError::Silent) => SendStatus::NoAck,
+        Err(AskError::Rpc(code)) => SendStatus::Refused(*code),
+        Err(AskError::Gone) => SendStatus::RadioDown,
+        Err(AskError::Full) => SendStatus::Busy,
+    }
+}

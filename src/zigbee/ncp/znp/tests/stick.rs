@@ -214,6 +214,9 @@ impl Stick {
             }
             "addrmgrNwkAddrLookup" => answer.with("extaddr", 7u64),
             "assocGetWithAddress" => answer.with("nwkaddr", asked.u16("nwkaddr")).with("noderelation", 1u8),
+            "dataRequest" | "dataRequestExt" if !self.endpoints.contains(&asked.u8("srcendpoint")) => {
+                answer.with("status", 2u8)
+            }
             "dataRequest" | "dataRequestExt" => {
                 if let Some(status) = self.confirms {
                     let confirm = AF_DATA_CONFIRM.request().with("status", status);
