@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::device::Out;
 use super::device::models::{COLOR, HUMIDITY, LEVEL, ON_OFF, TEMPERATURE};
-use super::{AirFaults, Device, LineFaults, Parent, Quirks, Simulator};
+use super::{AirFaults, Device, Generation, LineFaults, Parent, Quirks, Simulator};
 
 /// An order that makes no sense, for the person who gave it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,9 +87,11 @@ pub const ORDERS: &[Order] = &[
         sim.hang_stick(now, false);
         Some(String::new())
     }),
-    all("status", "counts of violations, requests and unknown commands", 0..=0, |sim, _, _| {
+    all("swap [3.x.0|3.0.x]", "another stick, fresh from the shop, in its place", 0..=1, swap),
+    all("status", "counts of violations, requests and unknown commands; the network", 0..=0, |sim, _, _| {
         let (violations, requests, unknown) = (sim.violations(), sim.requests(), sim.unknown_commands());
-        Some(format!("violations={violations} requests={requests} unknown_commands={unknown}"))
+        let network = sim.network().map_or("none".to_owned(), |(channel, pan)| format!("{channel}/{pan:#06x}"));
+        Some(format!("violations={violations} requests={requests} unknown_commands={unknown} network={network}"))
     }),
     all("help", "this", 0..=0, |_, _, _| {
         Some(ORDERS.iter().map(|order| format!("{:<58} {}", order.usage, order.about)).collect::<Vec<_>>().join("\n"))
@@ -187,6 +189,16 @@ fn fault(sim: &mut Simulator, _now: Instant, at: &[&str]) -> Option<String> {
 
 fn share(text: &str) -> Option<f64> {
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
+}
+
+fn swap(sim: &mut Simulator, now: Instant, at: &[&str]) -> Option<String> {
+    let generation = match at.first() {
+        None | Some(&"3.x.0") => Generation::V3x0,
+        Some(&"3.0.x") => Generation::V30x,
+        Some(_) => return None,
+    };
+    sim.swap_stick(now, generation, None);
+    Some(String::new())
 }
 
 fn line(sim: &mut Simulator, _now: Instant, at: &[&str]) -> Option<String> {
