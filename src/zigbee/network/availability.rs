@@ -73,7 +73,10 @@ impl Availability {
         }
         gone.into_iter().for_each(|ieee| core.unavailable(ieee));
         for (ieee, endpoint) in silent.into_iter().take(PINGS_MAX) {
-            self.asked.insert(ieee, now);
+            if self.asked.insert(ieee, now).is_none() {
+                // For the first time since the radio is up: whatever it has said since the hub was stopped, nobody heard.
+                core.refresh(now, ieee);
+            }
             let read = Zcl::read(endpoint, BASIC, &[ZCL_VERSION]);
             core.zcl(now, ieee, read, Priority::Housekeeping, Owner::Ping { ieee });
         }

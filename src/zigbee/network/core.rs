@@ -19,6 +19,9 @@ use crate::zigbee::network::table::Table;
 use crate::zigbee::types::Ieee;
 use crate::zigbee::zdo;
 
+/// Times that what may be said twice is said again. Its deadline ends it sooner, as a rule.
+pub const REPEATS: u8 = 4;
+
 /// For so long a request of a person waits for a device that listens.
 pub const PERSON: Duration = Duration::from_secs(8);
 
@@ -33,6 +36,9 @@ pub const HOUSEKEEPING_ASLEEP: Duration = Duration::from_secs(90);
 
 /// Changes of state alone wait so long for the disk: an SD card wears out by being written.
 pub const WRITE_BEHIND: Duration = Duration::from_secs(300);
+
+/// Messages by which a device is asked for all that it can tell; the rest it tells by itself.
+const REFRESH_MAX: usize = 12;
 
 /// How often the house is told that a device was heard.
 const SEEN_EVERY: Duration = Duration::from_secs(30);
@@ -87,7 +93,7 @@ impl Core {
     /// Asks a device for something, as long as is customary for who wants it.
     pub fn zcl(&mut self, now: Instant, ieee: Ieee, zcl: Zcl, priority: Priority, owner: Owner) {
         let wants = zcl.wants();
-        let repeats = if priority == Priority::Answer { 0 } else { 2 };
+        let repeats = if priority == Priority::Answer { 0 } else { REPEATS };
         let (to, within) = (To::Device(ieee), self.patience(ieee, priority));
         self.queue
             .push(now, Ask { to, message: Message::Zcl(zcl), wants, priority, within, repeats, is_once: false, owner });
@@ -96,8 +102,10 @@ impl Core {
     pub fn zdo(&mut self, now: Instant, ieee: Ieee, request: zdo::Request, priority: Priority, owner: Owner) {
         let (to, within) = (To::Device(ieee), self.patience(ieee, priority));
         let message = Message::Zdo(request);
-        self.queue
-            .push(now, Ask { to, message, wants: Wants::Zdo, priority, within, repeats: 2, is_once: false, owner });
+        self.queue.push(
+            now,
+            Ask { to, message, wants: Wants::Zdo, priority, within, repeats: REPEATS, is_once: false, owner },
+        );
     }
 
     pub fn patience(&self, ieee: Ieee, priority: Priority) -> Duration {
@@ -151,6 +159,15 @@ impl Core {
             }
         }
         self.events.push_back(Event::State { ieee, changes });
+    }
+
+    /// Asks one that listens for all that it can be asked, and waits for nothing.
+    pub fn refresh(&mut self, now: Instant, ieee: Ieee) {
+        let Some(device) = self.table.get(ieee).filter(|device| device.interviewed && !device.sleeps()) else { return };
+        let reads = device.definition.reads(&device.identity, &[]);
+        for read in reads.iter().take(REFRESH_MAX) {
+            self.zcl(now, ieee, Zcl::of_read(read), Priority::Housekeeping, Owner::Nobody);
+        }
     }
 
     /// Tells the house how the device is now, and the disk.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::zigbee::network::core::{Core, trouble};
+use crate::zigbee::network::core::{Core, REPEATS, trouble};
 use crate::zigbee::network::event::{Reply, RequestId, SceneWish};
 use crate::zigbee::network::exchange::{Answer, Failure, Message, To, Wants, Zcl};
 use crate::zigbee::network::job::Owner;
@@ -141,7 +141,7 @@ impl Errands {
                         wants: Wants::Command(GET_MEMBERSHIP),
                         priority: Priority::Person,
                         within: core.patience(ieee, Priority::Person),
-                        repeats: 2,
+                        repeats: REPEATS,
                         is_once: false,
                         owner: Owner::Job { job, part },
                     },

@@ -289,6 +289,7 @@ impl Interviews {
                 tracing::info!(%ieee, took_ms = took.as_millis(), "a device has been interviewed");
                 core.tell(Event::Pairing(Pairing::Interviewed { ieee }));
                 core.show(ieee);
+                core.refresh(now, ieee);
             }
         }
     }

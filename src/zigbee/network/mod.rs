@@ -137,7 +137,8 @@ impl Network {
 
     pub fn handle_request(&mut self, now: Instant, id: RequestId, request: Request) {
         let core = &mut self.core;
-        let needs_radio = !matches!(request, Request::Status | Request::Set { .. });
+        // Of these the queue knows how long there is hope.
+        let needs_radio = !matches!(request, Request::Status | Request::Set { .. } | Request::Read { .. });
         if core.info.is_none() && needs_radio && !matches!(request, Request::Remove { force: true, .. }) {
             core.answer(id, Err(trouble(&Failure::RadioDown)));
             return;
@@ -216,8 +217,11 @@ impl Network {
     pub fn handle_ncp(&mut self, now: Instant, event: NcpEvent) {
         match event {
             NcpEvent::Up(info) => self.up(now, *info),
-            NcpEvent::Down { why } => self.down(Radio::Down { why }),
-            NcpEvent::Refused { why } => self.down(Radio::Refused { why }),
+            NcpEvent::Down { why } => self.down(now, Radio::Down { why }),
+            NcpEvent::Refused { why } => {
+                self.down(now, Radio::Refused { why });
+                self.core.queue.give_up();
+            }
             NcpEvent::Message(incoming) => self.message(now, &incoming),
             NcpEvent::Zdo { from, cluster, payload } => self.zdo(now, from, cluster, &payload),
             NcpEvent::Sent { tag, status } => {
@@ -256,9 +260,9 @@ impl Network {
         self.core.tell(Event::Radio(Radio::Up));
     }
 
-    fn down(&mut self, radio: Radio) {
+    fn down(&mut self, now: Instant, radio: Radio) {
         self.core.info = None;
-        self.core.queue.down();
+        self.core.queue.down(now);
         self.core.commands.clear();
         self.door.down(&mut self.core);
         self.availability.stop();
@@ -316,6 +320,8 @@ impl Network {
                 self.interviews.start(&mut self.core, now, ieee);
             } else if known {
                 self.interviews.heard(&mut self.core, now, ieee);
+                // It may have been without power, and be as it is then.
+                self.core.refresh(now, ieee);
             }
         }
     }

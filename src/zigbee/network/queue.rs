@@ -26,8 +26,12 @@ const LANE_ASLEEP: usize = 1;
 /// After it was heard, for so long one that sleeps is taken to fetch what waits for it.
 const AWAKE_AFTER_HEARD: Duration = Duration::from_secs(3);
 
-/// For so long an answer of one that listens is waited for once the message was delivered; then it goes out again.
-const ANSWER: Duration = Duration::from_millis(1500);
+/// For so long an answer of one that listens is waited for, at first; then the message goes out again. A round trip of many hops
+/// with a search for the route takes half of it.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// With each try it is waited so much longer: where answers are slow, more messages make them slower.
+const ANSWER_MORE: Duration = Duration::from_millis(500);
 
 /// The same of one that sleeps: its parent keeps a message 7.68 s for it.
 const ANSWER_ASLEEP: Duration = Duration::from_secs(10);
@@ -37,6 +41,9 @@ const CONFIRM: Duration = Duration::from_secs(30);
 
 /// A search for a route that has no end is over after this.
 const ROUTE: Duration = Duration::from_secs(3);
+
+/// A stick that starts anew by itself, or is plugged in again at once, is up again within this.
+const HOPE: Duration = Duration::from_secs(6);
 
 /// Tags of the queue have this bit; all other tags are of `network` itself.
 pub const TAG_BIT: Tag = 1 << 63;
@@ -92,8 +99,10 @@ enum State {
         not_before: Option<Instant>,
         when_heard: bool,
     },
-    /// Given to the stick.
-    Sending,
+    /// Given to the stick, whose word on it is waited for so long.
+    Sending {
+        until: Instant,
+    },
     /// Delivered; answered by then, or sent again.
     Answering {
         until: Instant,
@@ -126,6 +135,11 @@ pub struct Finished {
     pub end: Result<Answer, Failure>,
 }
 
+/// How long a try may take.
+fn patience(sleeps: bool, tries: u8) -> Duration {
+    if sleeps { ANSWER_ASLEEP } else { ANSWER + ANSWER_MORE * u32::from(tries.saturating_sub(1)) }
+}
+
 #[derive(Default)]
 pub struct Queue {
     exchanges: BTreeMap<u64, Exchange>,
@@ -138,6 +152,8 @@ pub struct Queue {
     next_tag: Tag,
     /// `None`: the radio is down, and nothing is sent.
     in_flight_max: Option<usize>,
+    /// It is down, and may be up again by then.
+    hopeful_until: Option<Instant>,
     /// The stick was full: one at a time until then.
     gently_until: Option<Instant>,
 }
@@ -148,20 +164,37 @@ impl Queue {
         self.in_flight_max = Some(in_flight_max.max(1));
     }
 
-    /// It is not: what people wait for fails, all else waits.
-    pub fn down(&mut self) {
-        self.in_flight_max = None;
+    /// It is not. A stick that has started anew is up again in a moment: what people wait for has so long, all else waits.
+    pub fn down(&mut self, now: Instant) {
+        if self.in_flight_max.take().is_some() {
+            self.hopeful_until = Some(now + HOPE);
+        }
         self.flying.clear();
         self.routes.clear();
         let ids: Vec<u64> = self.exchanges.keys().copied().collect();
         for id in ids {
             let Some(exchange) = self.exchanges.get_mut(&id) else { continue };
-            if exchange.ask.priority == Priority::Housekeeping || exchange.ask.priority == Priority::Interview {
-                exchange.state = State::Waiting { not_before: None, when_heard: false };
-            } else {
+            let may_be_done = exchange.ask.is_once && exchange.tries > 0;
+            if may_be_done || exchange.ask.priority == Priority::Answer {
                 self.finish(id, Err(Failure::RadioDown));
+                continue;
+            }
+            exchange.state = State::Waiting { not_before: None, when_heard: false };
+            if exchange.ask.priority == Priority::Person {
+                exchange.deadline = exchange.deadline.min(now + HOPE);
             }
         }
+    }
+
+    /// The radio is up, or was a moment ago.
+    pub fn is_hopeful(&self, now: Instant) -> bool {
+        self.in_flight_max.is_some() || self.hopeful_until.is_some_and(|until| now < until)
+    }
+
+    /// A person has to act first.
+    pub fn give_up(&mut self) {
+        self.hopeful_until = None;
+        self.end_all(|exchange| exchange.ask.priority <= Priority::Person, &Failure::RadioDown);
     }
 
     pub fn push(&mut self, now: Instant, ask: Ask) {
@@ -171,12 +204,14 @@ impl Queue {
             self.finished.push_back(Finished { owner: ask.owner, to: ask.to, end });
             return;
         }
-        if self.in_flight_max.is_none() && ask.priority <= Priority::Person {
+        if !self.is_hopeful(now) && ask.priority <= Priority::Person {
             self.finished.push_back(Finished { owner: ask.owner, to: ask.to, end: Err(Failure::RadioDown) });
             return;
         }
         let state = State::Waiting { not_before: None, when_heard: false };
-        let (deadline, repeats) = (now + ask.within, ask.repeats);
+        let repeats = ask.repeats;
+        let hope = self.hopeful_until.filter(|_| self.in_flight_max.is_none() && ask.priority <= Priority::Person);
+        let deadline = hope.map_or(now + ask.within, |until| until.min(now + ask.within));
         let exchange = Exchange { ask, deadline, state, seq: None, tries: 0, repeats, delivered: false };
         self.exchanges.insert(self.next_id, exchange);
         self.next_id += 1;
@@ -250,7 +285,7 @@ impl Queue {
             self.gently_until = Some(now + Duration::from_secs(5));
         }
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        if exchange.state != State::Sending {
+        if !matches!(exchange.state, State::Sending { .. }) {
             return;
         }
         let sleeps = match exchange.ask.to {
@@ -267,7 +302,7 @@ impl Queue {
             Next::Await if exchange.ask.wants == Wants::Delivery => self.finish(id, Ok(Answer::Delivered)),
             Next::Await => {
                 exchange.delivered = true;
-                exchange.state = State::Answering { until: now + if sleeps { ANSWER_ASLEEP } else { ANSWER } };
+                exchange.state = State::Answering { until: now + patience(sleeps, exchange.tries) };
             }
             Next::Again { after } => {
                 if status == SendStatus::Busy {
@@ -283,6 +318,8 @@ impl Queue {
                 }
                 exchange.state = waiting(None, true);
             }
+            // `down` comes right behind it, and says how long there is hope.
+            Next::Fail(Failure::RadioDown) if !exchange.ask.is_once => exchange.state = waiting(None, false),
             Next::Fail(failure) => self.finish(id, Err(failure)),
         }
     }
@@ -336,7 +373,7 @@ impl Queue {
         for tag in lost {
             if let Some((id, _)) = self.flying.remove(&tag)
                 && let Some(exchange) = self.exchanges.get_mut(&id)
-                && exchange.state == State::Sending
+                && matches!(exchange.state, State::Sending { .. })
             {
                 exchange.state = State::Waiting { not_before: None, when_heard: false };
             }
@@ -345,16 +382,21 @@ impl Queue {
         for (id, exchange) in &mut self.exchanges {
             if exchange.deadline <= now {
                 let failure = match exchange.state {
+                    _ if self.in_flight_max.is_none() => Failure::RadioDown,
                     _ if exchange.delivered => Failure::NoAnswer,
                     State::Waiting { when_heard: true, .. } => Failure::Unreachable("it sleeps, and was not heard of"),
                     _ if exchange.tries > 0 => Failure::Unreachable("nothing that was sent to it has arrived"),
-                    _ if self.in_flight_max.is_none() => Failure::RadioDown,
                     _ => Failure::Unreachable("its turn to be sent to did not come in time"),
                 };
                 over.push((*id, failure));
                 continue;
             }
             match exchange.state {
+                // The stick's word is lost, or the stick is slow; what must not be done twice waits for it.
+                State::Sending { until } if until <= now && !exchange.ask.is_once && exchange.repeats > 0 => {
+                    exchange.repeats -= 1;
+                    exchange.state = State::Waiting { not_before: None, when_heard: false };
+                }
                 State::Answering { until } if until <= now => {
                     if exchange.repeats == 0 {
                         over.push((*id, Failure::NoAnswer));
@@ -376,7 +418,7 @@ impl Queue {
         let states = self.exchanges.values().filter_map(|exchange| match exchange.state {
             State::Answering { until } | State::Routing { until } => Some(until),
             State::Waiting { not_before, .. } => not_before,
-            State::Sending => None,
+            State::Sending { until } => Some(until).filter(|_| !exchange.ask.is_once && exchange.repeats > 0),
         });
         let deadlines = self.exchanges.values().map(|exchange| exchange.deadline);
         states.chain(deadlines).chain(self.flying.values().map(|(_, until)| *until)).min()
@@ -402,7 +444,7 @@ impl Queue {
                 (State::Waiting { not_before, when_heard: false }, _) if not_before.is_none_or(|at| at <= now) => {
                     ready.push((exchange.ask.priority, *id));
                 }
-                (State::Sending | State::Answering { .. } | State::Routing { .. }, To::Device(ieee)) => {
+                (State::Sending { .. } | State::Answering { .. } | State::Routing { .. }, To::Device(ieee)) => {
                     *busy.entry(ieee).or_default() += 1;
                 }
                 _ => {}
@@ -426,10 +468,12 @@ impl Queue {
                         && !self.is_like_one_under_way(id)
                     {
                         *under_way += 1;
-                        self.send(now, id, whereabouts.nwk, out);
+                        self.send(now, id, whereabouts, out);
                     }
                 }
-                To::Group(_) | To::Address(_) => self.send(now, id, Nwk::ALL, out),
+                To::Group(_) | To::Address(_) => {
+                    self.send(now, id, Whereabouts { nwk: Nwk::ALL, sleeps: false }, out);
+                }
             }
         }
     }
@@ -457,14 +501,20 @@ impl Queue {
         })
     }
 
-    fn send(&mut self, now: Instant, id: u64, nwk: Nwk, out: &mut VecDeque<NcpCommand>) {
+    fn send(
+        &mut self,
+        now: Instant,
+        id: u64,
+        Whereabouts { nwk, sleeps }: Whereabouts,
+        out: &mut VecDeque<NcpCommand>,
+    ) {
         let seq = self.number(id);
         let tag = self.next_tag | TAG_BIT;
         self.next_tag += 1;
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         exchange.seq = Some(seq);
         exchange.tries = exchange.tries.saturating_add(1);
-        exchange.state = State::Sending;
+        exchange.state = State::Sending { until: now + patience(sleeps, exchange.tries) };
         self.flying.insert(tag, (id, now + CONFIRM));
         out.push_back(match &exchange.ask.message {
             Message::Zcl(zcl) => {

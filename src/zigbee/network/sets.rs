@@ -311,9 +311,6 @@ fn planned(core: &Core, ieee: Ieee, set: &Map<String, Value>) -> Target {
     let Some(device) = core.table.get(ieee) else {
         return refused(ErrorCode::NotFound, format!("there is no device {ieee}"));
     };
-    if core.info.is_none() {
-        return Target::Done(Err(trouble(&Failure::RadioDown)));
-    }
     if !device.interviewed {
         return refused(ErrorCode::Unsupported, "it has not told yet what it is".to_owned());
     }

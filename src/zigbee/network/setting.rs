@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::zigbee::definitions::{Expect, Plan};
-use crate::zigbee::network::core::{Core, trouble};
+use crate::zigbee::network::core::{Core, REPEATS, trouble};
 use crate::zigbee::network::evidence::{Evidence, Verdict, is_near};
 use crate::zigbee::network::exchange::{Answer, Failure, Message, To, Wants, Zcl};
 use crate::zigbee::network::job::{Owner, SetPart};
@@ -17,7 +17,10 @@ use crate::zigbee::zcl::foundation::General;
 use crate::zigbee::zcl::status::Status;
 
 /// A device that has taken a command has so long to be what it was told to be, besides the time that the command itself names.
-const SETTLE: Duration = Duration::from_secs(4);
+const SETTLE: Duration = Duration::from_secs(6);
+
+/// One that has not answered the command for seconds is given no more than this to say how it is.
+const UNSURE_SETTLE: Duration = Duration::from_secs(3);
 
 /// A movement that takes longer than this is not waited for: that it was begun is confirmed, and no more is claimed.
 const MOVE_MAX: Duration = Duration::from_secs(10);
@@ -146,7 +149,7 @@ impl Setting {
                 wants,
                 priority: Priority::Person,
                 within: core.patience(self.ieee, Priority::Person),
-                repeats: if is_repeatable { 2 } else { 0 },
+                repeats: if is_repeatable { REPEATS } else { 0 },
                 is_once: !is_repeatable,
                 owner: Owner::Set { job: self.job, target: self.target, part },
             },
@@ -219,7 +222,8 @@ impl Setting {
         if !self.has_taken_all() {
             return self.command(core, now);
         }
-        self.deadline = now + self.plan.lasts.min(MOVE_MAX) + SETTLE;
+        let settle = if self.is_unsure { UNSURE_SETTLE } else { SETTLE };
+        self.deadline = now + self.plan.lasts.min(MOVE_MAX) + settle;
         if self.plan.lasts > MOVE_MAX && !self.is_unsure {
             return Some(Ok(self.evidence.state(&self.plan.expect, true)));
         }

@@ -128,6 +128,13 @@ impl World {
         self.collect();
     }
 
+    /// The stick is pulled out: nothing that was under way comes any more.
+    pub fn pull(&mut self) {
+        self.coming.clear();
+        self.network.handle_ncp(self.now, NcpEvent::Down { why: "it was pulled".into() });
+        self.collect();
+    }
+
     /// Puts a device into the air, which does not know the hub yet.
     pub fn add(&mut self, number: u16, model: &'static str, sleeps: bool) -> Ieee {
         let ieee = Ieee(0x00aa_0000_0000_0000 | u64::from(number));

@@ -111,21 +111,35 @@ fn out_of_reach_is_said_so() {
 }
 
 #[test]
-fn a_radio_that_is_down_is_said_at_once() {
+fn a_radio_that_is_down_is_waited_for_a_moment_and_then_said_so() {
     let mut world = World::new();
     let lamp = world.join(0x1234, "lamp");
-    world.real(lamp).faults.push_back(Fault::Silent);
     let set = json!({"state": "ON"}).as_object().expect("an object").clone();
     let id = world.request(Request::Set { targets: vec![lamp], set, group: None });
-    world.come(Duration::from_millis(1), NcpEvent::Down { why: "it was pulled".into() });
-    world.run(Duration::from_millis(2));
+    world.pull();
+    world.run(Duration::from_millis(5900));
+    assert_eq!(world.answer(id), None, "there is hope");
+    world.run(Duration::from_millis(200));
     let Some(Ok(Reply::Set(ends))) = world.answer(id) else { panic!("no answer") };
     assert_eq!(code(&ends[0]), Some(ErrorCode::RadioDown));
     let (ends, took) = world.set(&[lamp], json!({"state": "ON"}), None);
-    assert_eq!((code(&ends[0]), took), (Some(ErrorCode::RadioDown), Duration::ZERO));
+    assert_eq!((code(&ends[0]), took), (Some(ErrorCode::RadioDown), Duration::ZERO), "there is no hope any more");
     world.up();
     assert!(world.events.contains(&Event::Radio(Radio::Up)));
     assert!(world.set_one(lamp, json!({"state": "ON"})).is_ok());
+
+    // One that starts anew by itself is up again in a moment.
+    let set = json!({"state": "OFF"}).as_object().expect("an object").clone();
+    let id = world.request(Request::Set { targets: vec![lamp], set, group: None });
+    world.pull();
+    world.run(Duration::from_secs(2));
+    world.up();
+    world.run(Duration::from_millis(100));
+    let Some(Ok(Reply::Set(ends))) = world.answer(id) else { panic!("no answer") };
+    assert_eq!(ends[0].as_ref().expect("done")["state"], "OFF");
+    world.network.handle_ncp(world.now, NcpEvent::Refused { why: "another network".into() });
+    let (ends, took) = world.set(&[lamp], json!({"state": "ON"}), None);
+    assert_eq!((code(&ends[0]), took), (Some(ErrorCode::RadioDown), Duration::ZERO));
 }
 
 #[test]

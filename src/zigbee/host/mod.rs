@@ -1,6 +1,9 @@
 //! The whole stack as one machine: a stick's protocol below, the network above, nothing between them but their own words. Five
 //! verbs, requests in, events out; decides nothing itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
