@@ -133,3 +133,7 @@ fn wanted(home: &Home) -> BTreeMap<Key, BTreeSet<DeviceId>> {
     wanted.retain(|_, members| members.len() >= GROUP_LEN_MIN);
     wanted
 }
+
+#[cfg(test)]
+#[path = "groupcast_tests.rs"]
+mod tests;

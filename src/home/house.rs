@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 
 use super::device::Device;
 use super::lanes::Lanes;
-use super::names::{self, Called, fold};
+use super::names::{Called, fold};
 use super::news::{Change, News};
-use super::recorder::Recorder;
+use super::recorder::{Pace, Recorder};
 use super::source::{Backend, DeviceId, DeviceInfo, PairingNews, RadioStatus, SourceEvent};
 use super::told;
+use crate::common::capability::{CapabilityKind, Category};
 use crate::common::error::ErrorBody;
 use crate::common::time::UnixMillis;
 use crate::common::who::Principal;
@@ -28,9 +29,9 @@ pub(super) const RECORDS_MAX: usize = 1_536;
 /// The house.
 pub(super) struct Home {
     pub sources: Vec<Source>,
-    devices: BTreeMap<DeviceId, Here>,
+    pub devices: BTreeMap<DeviceId, Here>,
     /// What the owner says, of devices that are there and of others.
-    records: BTreeMap<Box<str>, Arc<DeviceRecord>>,
+    pub records: BTreeMap<Box<str>, Arc<DeviceRecord>>,
     pub rooms: BTreeMap<Box<str>, Arc<Room>>,
     pub groups: BTreeMap<Box<str>, Arc<Group>>,
     pub scenes: BTreeMap<Box<str>, Arc<Scene>>,
@@ -45,7 +46,7 @@ pub(super) struct Home {
     /// Devices that may have forgotten their groups.
     strangers: BTreeSet<DeviceId>,
     /// Rooms or groups are others than they were.
-    has_moved: bool,
+    pub has_moved: bool,
 }
 
 /// Somebody who tells of devices.
@@ -57,13 +58,15 @@ pub(super) struct Source {
 }
 
 /// A device that is there.
-struct Here {
-    device: Arc<Device>,
+pub(super) struct Here {
+    pub device: Arc<Device>,
     source: usize,
     /// What was heard of it; whether that counts is a matter of its radio.
     heard_available: Option<bool>,
     /// What its source calls it.
     source_name: Option<Box<str>>,
+    /// Its name, as names are compared.
+    pub folded: Box<str>,
 }
 
 /// What has to be written when there is time.
@@ -243,7 +246,9 @@ impl Home {
                 != Device { state: Map::new(), last_seen_ms: None, ..device.clone() }
         });
         let device = Arc::new(device);
-        let here = Here { device: Arc::clone(&device), source, heard_available: info.available, source_name: name };
+        let folded = fold(&device.name).into();
+        let here =
+            Here { device: Arc::clone(&device), source, heard_available: info.available, source_name: name, folded };
         self.devices.insert(id.clone(), here);
         self.unsaved.infos.insert(id.clone());
         self.unsaved.states.insert(id);
@@ -269,12 +274,13 @@ impl Home {
             (None, Some(record)) => record.name.clone(),
             (None, None) => told::base_name(info),
         };
-        let name = names::free(&base, |name| self.is_name_taken(name, Some(&info.id.0)));
+        let name = self.free_name_like(&base, &info.id.0);
+        let was_known = known.is_some();
         let known = known.map_or_else(DeviceRecord::default, |record| (*record).clone());
         let source_name = source_name.map(Into::into).or(known.source_name);
         let record = DeviceRecord { id: info.id.0.as_ref().into(), name, source_name, ..known };
         let record = Arc::new(record);
-        if info.interviewed || record.source_name.is_some() || record.revision > 0 {
+        if info.interviewed || record.source_name.is_some() || was_known {
             self.make_room_for_a_record();
             self.unsaved.records.insert(info.id.0.clone());
             self.records.insert(info.id.0.clone(), Arc::clone(&record));
@@ -304,13 +310,18 @@ impl Home {
             // An old press of a button is nobody's business, and an empty one is none.
             let is_pressed = value.as_str().is_some_and(|text| (1..=told::PROPERTY_BYTES_MAX).contains(&text.len()));
             if let Some(at_ms) = at_ms.filter(|_| is_pressed || value.is_number()) {
-                self.recorder.note(id, &property, &value, at_ms, true);
+                self.recorder.note(id, &property, &value, at_ms, Pace::Event);
                 told.insert(property, value);
             }
         }
         if let Some(at_ms) = at_ms {
             for (property, value) in &values {
-                self.recorder.note(id, property, value, at_ms, false);
+                let pace = match here.device.capability(property).and_then(|one| one.category) {
+                    Some(Category::Diagnostic) => Pace::Diagnostic,
+                    _ if property == "linkquality" || property == "last_seen" => Pace::Diagnostic,
+                    _ => Pace::Value,
+                };
+                self.recorder.note(id, property, value, at_ms, pace);
             }
         }
         let device = Arc::make_mut(&mut here.device);
@@ -338,9 +349,18 @@ impl Home {
     pub fn wish(&mut self, id: &DeviceId, properties: impl IntoIterator<Item = (String, Option<Value>)>) {
         let Some(here) = self.devices.get_mut(id) else { return };
         let mut desired = here.device.desired.clone();
+        // The other one, whichever that is: what is wished can only be told by who knows what is.
+        let toggles = |property: &str, value: &Value| {
+            let of_it = here.device.capabilities.iter().filter(|one| *one.property == *property);
+            of_it.into_iter().any(
+                |one| matches!(&one.kind, CapabilityKind::Binary { value_toggle: Some(toggle), .. } if toggle == value),
+            )
+        };
         for (property, value) in properties {
             match value {
-                Some(value) if here.device.state.get(&property) != Some(&value) => desired.insert(property, value),
+                Some(value) if here.device.state.get(&property) != Some(&value) && !toggles(&property, &value) => {
+                    desired.insert(property, value)
+                }
                 _ => desired.remove(&property),
             };
         }
@@ -375,11 +395,12 @@ impl Home {
     }
 
     /// Changes a device in other things than its values, and tells of it if it is different after.
-    fn change(&mut self, id: &DeviceId, change: impl FnOnce(&mut Device)) {
+    pub fn change(&mut self, id: &DeviceId, change: impl FnOnce(&mut Device)) {
         let Some(here) = self.devices.get_mut(id) else { return };
         let mut device = (*here.device).clone();
         change(&mut device);
         if device != *here.device {
+            here.folded = fold(&device.name).into();
             here.device = Arc::new(device);
             let device = Arc::clone(&here.device);
             self.tell(Change { device, changes: Map::new(), is_more: true, is_new: false });
@@ -398,71 +419,6 @@ impl Home {
         self.unsaved.infos.insert(id.clone());
         self.unsaved.states.insert(id.clone());
         self.news.push(News::Removed { id: id.clone(), name: here.device.name.clone() });
-    }
-
-    /// What the owner says of a device now; `None`: nothing any more.
-    pub fn apply_record(&mut self, id: &str, record: Option<DeviceRecord>) {
-        let Some(record) = record else {
-            self.records.remove(id);
-            return;
-        };
-        let record = Arc::new(record);
-        self.records.insert(id.into(), Arc::clone(&record));
-        let room = record.room.as_deref().filter(|room| self.rooms.contains_key(*room)).map(Into::into);
-        self.change(&DeviceId(id.into()), |device| {
-            device.name = record.name.as_str().into();
-            device.aliases = boxed(&record.aliases);
-            device.room = room;
-            device.hidden = record.hidden;
-            device.revision = record.revision;
-        });
-    }
-
-    pub fn apply_room(&mut self, id: &str, room: Option<Room>) {
-        self.has_moved = true;
-        match room {
-            Some(room) => self.rooms.insert(id.into(), Arc::new(room)),
-            None => self.rooms.remove(id),
-        };
-        // Devices that name a room are in it as long as it is there.
-        let of_it = |record: &&Arc<DeviceRecord>| record.room.as_deref() == Some(id);
-        let records: Vec<_> = self.records.values().filter(of_it).cloned().collect();
-        for record in records {
-            self.apply_record(&record.id.clone(), Some((*record).clone()));
-        }
-    }
-
-    pub fn apply_group(&mut self, id: &str, group: Option<Group>) {
-        self.has_moved = true;
-        match group {
-            Some(group) => self.groups.insert(id.into(), Arc::new(group)),
-            None => self.groups.remove(id),
-        };
-    }
-
-    pub fn apply_scene(&mut self, id: &str, scene: Option<Scene>) {
-        match scene {
-            Some(scene) => self.scenes.insert(id.into(), Arc::new(scene)),
-            None => self.scenes.remove(id),
-        };
-    }
-
-    /// All that the owner says, as it was read anew into `fresh`.
-    pub fn take_over(&mut self, fresh: Home) {
-        fn gone<T>(old: &BTreeMap<Box<str>, T>, new: &BTreeMap<Box<str>, T>) -> Vec<Box<str>> {
-            old.keys().filter(|id| !new.contains_key(*id)).cloned().collect()
-        }
-        let rooms = gone(&self.rooms, &fresh.rooms);
-        (self.groups, self.scenes, self.has_moved) = (fresh.groups, fresh.scenes, true);
-        for (id, room) in &fresh.rooms {
-            self.apply_room(id, Some((**room).clone()));
-        }
-        rooms.iter().for_each(|id| self.apply_room(id, None));
-        for (id, record) in &fresh.records {
-            self.apply_record(id, Some((**record).clone()));
-        }
-        let written = gone(&self.records, &fresh.records).into_iter().filter(|id| !self.unsaved.records.contains(id));
-        written.collect::<Vec<_>>().iter().for_each(|id| self.apply_record(id, None));
     }
 
     /// Whether rooms or groups changed since this was last asked.
@@ -491,9 +447,9 @@ impl Home {
         if let Some(listed) = &self.listed {
             return Arc::clone(listed);
         }
-        let mut all: Vec<_> = self.devices.values().map(|here| Arc::clone(&here.device)).collect();
-        all.sort_by_cached_key(|device| fold(&device.name));
-        let listed: Arc<[_]> = all.into();
+        let mut all: Vec<_> = self.devices.values().collect();
+        all.sort_by(|a, b| a.folded.cmp(&b.folded));
+        let listed: Arc<[_]> = all.into_iter().map(|here| Arc::clone(&here.device)).collect();
         self.listed = Some(Arc::clone(&listed));
         listed
     }
@@ -513,18 +469,6 @@ impl Home {
 
     pub fn count_of(&self, source: usize) -> usize {
         self.devices.values().filter(|here| here.source == source).count()
-    }
-
-    pub fn record(&self, id: &str) -> Option<&Arc<DeviceRecord>> {
-        self.records.get(id)
-    }
-
-    /// Whether a device that is there, or a group, is called so, but for the one with this id.
-    pub fn is_name_taken(&self, name: &str, but_for: Option<&str>) -> bool {
-        let folded = fold(name);
-        let is_it = |id: &str, called: &str| but_for != Some(id) && fold(called) == folded;
-        self.devices.values().any(|here| is_it(&here.device.id.0, &here.device.name))
-            || self.groups.values().any(|group| is_it(&group.id, &group.name))
     }
 
     /// A device as it is to be remembered.
@@ -555,10 +499,14 @@ pub(super) fn called(device: &Arc<Device>) -> Called<'_, &Arc<Device>> {
     Called { id: &device.id.0, name: &device.name, aliases: &device.aliases, thing: device }
 }
 
-fn boxed(texts: &[String]) -> Arc<[Box<str>]> {
+pub(super) fn boxed(texts: &[String]) -> Arc<[Box<str>]> {
     texts.iter().map(|text| text.as_str().into()).collect()
 }
 
 fn without_events(state: Map<String, Value>) -> Map<String, Value> {
     state.into_iter().filter(|(property, _)| !told::is_event(property)).collect()
 }
+
+#[cfg(test)]
+#[path = "house_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ mod keeper;
 mod lanes;
 mod names;
 mod news;
+mod owner;
 mod plan;
 mod recorder;
 mod run;

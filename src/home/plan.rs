@@ -252,3 +252,7 @@ fn boxed(texts: &[String]) -> Vec<Box<str>> {
 fn bad(message: String) -> ErrorBody {
     ErrorBody::new(ErrorCode::BadRequest, message)
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

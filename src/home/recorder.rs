@@ -1,5 +1,6 @@
 //! What of all reports goes into the history, and what waits to be written. A value that does not change is recorded once in
-//! five minutes, so that every step of the history in which the device spoke has a point. Pure.
+//! five minutes, so that every step of the history in which the device spoke has a point; a number that runs is recorded once
+//! a second. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,9 @@ use crate::common::time::UnixMillis;
 
 /// The same value again is recorded after so long.
 pub(super) const REPEATED_AFTER_MS: u64 = 5 * 60 * 1_000;
+
+/// Numbers that come faster are one: a lamp that fades, a meter that is asked ten times a second.
+pub(super) const RUNNING_MS: u64 = 1_000;
 
 /// Points that wait to be written. Past it new ones are dropped: the disk has not answered for minutes.
 pub const WAITING_MAX: usize = 100_000;
@@ -33,6 +37,17 @@ struct Series {
     waiting: Vec<(UnixMillis, Value)>,
 }
 
+/// How closely a property is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Each time: the press of a button.
+    Event,
+    /// Each change.
+    Value,
+    /// Once in five minutes: how well a device is heard changes with every word of it.
+    Diagnostic,
+}
+
 /// The points of one property, by time of arrival.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Points {
@@ -42,8 +57,8 @@ pub(super) struct Points {
 }
 
 impl Recorder {
-    /// A value that was reported. `is_event`: each one counts.
-    pub fn note(&mut self, id: &DeviceId, property: &str, value: &Value, at_ms: UnixMillis, is_event: bool) {
+    /// A value that was reported.
+    pub fn note(&mut self, id: &DeviceId, property: &str, value: &Value, at_ms: UnixMillis, pace: Pace) {
         if !is_recorded(value) || property.len() > PROPERTY_BYTES_MAX || self.waiting >= WAITING_MAX {
             return;
         }
@@ -58,15 +73,21 @@ impl Recorder {
             properties.insert(property.into(), Series::default());
         }
         let Some(series) = properties.get_mut(property) else { return };
-        if let Some((before_ms, newest)) = &mut series.newest {
+        if let Some((before_ms, newest)) = &series.newest {
             // A clock that was set back does not silence anybody.
-            if !is_event && newest == value && at_ms.abs_diff(*before_ms) < REPEATED_AFTER_MS {
+            let apart_ms = at_ms.abs_diff(*before_ms);
+            let is_again = pace == Pace::Diagnostic || pace == Pace::Value && newest == value;
+            if is_again && apart_ms < REPEATED_AFTER_MS {
                 return;
             }
-            (*before_ms, *newest) = (at_ms, value.clone());
-        } else {
-            series.newest = Some((at_ms, value.clone()));
+            let is_running = pace == Pace::Value && value.is_number() && apart_ms < RUNNING_MS;
+            if let Some(last) = series.waiting.last_mut().filter(|_| is_running) {
+                // At its own time, so that a number that runs for long is recorded every second.
+                last.1 = value.clone();
+                return;
+            }
         }
+        series.newest = Some((at_ms, value.clone()));
         series.waiting.push((at_ms, value.clone()));
         self.waiting += 1;
     }
@@ -135,12 +156,12 @@ mod tests {
         let mut recorder = Recorder::default();
         let lamp = id("0x1");
         for (at_ms, value) in [(0, 1), (1_000, 1), (2_000, 2), (302_000 - 1, 2), (302_000, 2), (1_000, 2)] {
-            recorder.note(&lamp, "power", &json!(value), at_ms, false);
+            recorder.note(&lamp, "power", &json!(value), at_ms, Pace::Value);
         }
-        recorder.note(&lamp, "action", &json!("on"), 5, true);
-        recorder.note(&lamp, "action", &json!("on"), 6, true);
-        recorder.note(&lamp, "color", &json!({"x": 1}), 6, false);
-        recorder.note(&lamp, "text", &json!("x".repeat(1_000)), 6, false);
+        recorder.note(&lamp, "action", &json!("on"), 5, Pace::Event);
+        recorder.note(&lamp, "action", &json!("on"), 6, Pace::Event);
+        recorder.note(&lamp, "color", &json!({"x": 1}), 6, Pace::Value);
+        recorder.note(&lamp, "text", &json!("x".repeat(1_000)), 6, Pace::Value);
         let taken = recorder.take();
         assert_eq!(
             taken.iter().map(|one| (&*one.property, one.points.len())).collect::<Vec<_>>(),
@@ -151,13 +172,30 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_is_recorded_once_a_second_and_what_nobody_watches_hardly_ever() {
+        let mut recorder = Recorder::default();
+        let lamp = id("0x1");
+        for tenth in 0..=30 {
+            recorder.note(&lamp, "brightness", &json!(tenth), tenth * 100, Pace::Value);
+            recorder.note(&lamp, "state", &json!(if tenth % 2 == 0 { "ON" } else { "OFF" }), tenth * 100, Pace::Value);
+        }
+        for minute in 0..=10 {
+            recorder.note(&lamp, "linkquality", &json!(minute), minute * 60_000, Pace::Diagnostic);
+        }
+        let taken = recorder.take();
+        assert_eq!(taken[0].points, [(0, json!(9)), (1_000, json!(19)), (2_000, json!(29)), (3_000, json!(30))]);
+        assert_eq!(taken[1].points, [(0, json!(0)), (300_000, json!(5)), (600_000, json!(10))]);
+        assert_eq!(taken[2].points.len(), 31, "a switch that was on for a moment was on");
+    }
+
+    #[test]
     fn what_could_not_be_written_comes_again_first() {
         let mut recorder = Recorder::default();
         let (lamp, gone) = (id("0x1"), id("0x2"));
-        recorder.note(&lamp, "power", &json!(1), 1, false);
-        recorder.note(&gone, "power", &json!(1), 1, false);
+        recorder.note(&lamp, "power", &json!(1), 1, Pace::Value);
+        recorder.note(&gone, "power", &json!(1), 1, Pace::Value);
         let taken = recorder.take();
-        recorder.note(&lamp, "power", &json!(2), 2, false);
+        recorder.note(&lamp, "power", &json!(2), 2, Pace::Value);
         recorder.forget(&gone);
         recorder.put_back(taken);
         assert_eq!(recorder.waiting(), 2);
@@ -170,12 +208,12 @@ mod tests {
     fn a_disk_that_never_answers_costs_no_memory_without_end() {
         let mut recorder = Recorder::default();
         for at_ms in 0..WAITING_MAX as u64 + 10 {
-            recorder.note(&id("0x1"), "power", &json!(at_ms), at_ms, false);
+            recorder.note(&id("0x1"), "power", &json!(at_ms), at_ms * RUNNING_MS, Pace::Value);
         }
         assert_eq!((recorder.waiting(), recorder.take()[0].points.len()), (WAITING_MAX, WAITING_MAX));
         let mut recorder = Recorder::default();
         for property in 0..PROPERTIES_MAX + 10 {
-            recorder.note(&id("0x1"), &property.to_string(), &json!(1), 1, false);
+            recorder.note(&id("0x1"), &property.to_string(), &json!(1), 1, Pace::Value);
         }
         assert_eq!(recorder.waiting(), PROPERTIES_MAX);
     }

@@ -210,7 +210,7 @@ async fn follow(shared: Arc<Shared>, mut feed: Feed) {
         let done = match feed.recv().await {
             Seen::Closed => return,
             Seen::Change(change) => match change.kind {
-                Kind::Device => apply::<DeviceRecord>(&shared, &change.key, Home::apply_record).await,
+                Kind::Device => apply::<DeviceRecord>(&shared, &change.key, Home::read_record).await,
                 Kind::Room => apply::<Room>(&shared, &change.key, Home::apply_room).await,
                 Kind::Group => apply::<Group>(&shared, &change.key, Home::apply_group).await,
                 Kind::Scene => apply::<Scene>(&shared, &change.key, Home::apply_scene).await,

@@ -67,7 +67,9 @@ mod tests {
     use crate::common::chat::Role;
     use crate::common::who::HOUSE;
     use crate::store::tables::{BLOBS, CONVERSATIONS, CONVERSATIONS_BY_TIME, MESSAGES, META_REVISION, PROFILES, USAGE};
-    use crate::store::{ModelProfile, NewMessage, Setting, Store, UsageKey, UsageSum, User};
+    use crate::store::{
+        HouseSave, ModelProfile, NewMessage, Room, SeriesPoints, Setting, Store, UsageKey, UsageSum, User, ZigbeeSaved,
+    };
 
     #[test]
     fn every_version_that_ever_was_has_a_step() {
@@ -142,6 +144,34 @@ mod tests {
         assert!(store.close().await);
         let db = Database::open(&path).expect("a whole file");
         assert_eq!(version(&db).expect("readable"), Some(SCHEMA_VERSION));
+    }
+
+    #[tokio::test]
+    async fn a_file_of_layout_3_opens_and_the_house_moves_in() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("hearth.redb");
+        write_layout_1(&path);
+        {
+            let db = Database::create(&path).expect("a file");
+            let txn = db.begin_write().expect("a transaction");
+            tables::add_blobs_and_usage(&txn).expect("room");
+            tables::add_users_and_servers(&txn).expect("room");
+            let setting = br#"{"key":"house.name","value":"Ours","revision":3}"#;
+            txn.open_table(tables::SETTINGS).expect("a table").insert("house.name", &setting[..]).expect("room");
+            txn.open_table(META).expect("a table").insert(META_SCHEMA_VERSION, 3).expect("room");
+            txn.open_table(META).expect("a table").insert(META_REVISION, 3).expect("room");
+            txn.commit().expect("a commit");
+        }
+        let store = Store::open(&path).expect("a way from layout 3");
+        assert_eq!(store.get::<Setting>("house.name").await.expect("readable").expect("there").value, "Ours");
+        assert!(store.list::<Room>().await.expect("readable").is_empty());
+        let room = Room { id: "kitchen".into(), name: "Kitchen".into(), ..Room::default() };
+        assert_eq!(store.put(room, Some(0)).await.map(|kept| kept.revision), Ok(4));
+        assert_eq!(store.zigbee().await.expect("readable"), ZigbeeSaved::default());
+        let power = SeriesPoints { device: "0x1".into(), property: "power".into(), points: vec![(1, 2.into())] };
+        store.save_house(HouseSave { series: vec![power], ..HouseSave::default() }).await.expect("room");
+        assert!(store.close().await);
+        assert_eq!(version(&Database::open(&path).expect("a whole file")).expect("readable"), Some(SCHEMA_VERSION));
     }
 
     /// A file as Hearth 0.1.0 wrote it: its tables, its keys, its JSON.

@@ -152,10 +152,11 @@ fn save(batch: &mut Batch, changes: &[ZigbeeChange]) -> Result<Result<(), WriteE
                 table.insert(backup.at_ms, backup.document.as_slice())?;
                 while table.len()? > ZIGBEE_BACKUPS_MAX {
                     // Not the one just made, should the clock have gone back.
-                    let oldest = table.iter()?.map(|entry| entry.map(|entry| entry.0.value()));
-                    let Some(oldest) = oldest.filter(|at| !matches!(at, Ok(at) if *at == backup.at_ms)).next() else {
+                    let mut all = table.iter()?.map(|entry| entry.map(|entry| entry.0.value()));
+                    let Some(oldest) = all.find(|at| !matches!(at, Ok(at) if *at == backup.at_ms)) else {
                         break;
                     };
+                    drop(all);
                     table.remove(oldest?)?;
                 }
                 "backup".into()

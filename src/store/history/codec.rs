@@ -13,9 +13,10 @@ const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 /// Decimals of a mean beyond those of its numbers.
 const MEAN_DECIMALS: u8 = 2;
 
-/// First byte of a chunk: numbers with this many decimals (0 to 6), numbers as they are, words.
+/// First byte of a chunk: numbers with this many decimals (0 to 6), numbers as they are, words, words and numbers.
 const FLOATS: u8 = 0x10;
 const WORDS: u8 = 0x11;
+const MIXED: u8 = 0x12;
 
 /// A value that is kept: a number, or anything else as JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +69,11 @@ impl Reading {
             Reading::Number(number) => Some(*number),
             Reading::Word(_) => None,
         }
+    }
+
+    /// The reverse of [`Reading::word`]. Strings have quotes: what reads as a number was one.
+    fn of_word(word: &str) -> Reading {
+        word.parse().map_or_else(|_| Reading::Word(word.into()), Reading::Number)
     }
 
     /// As JSON, for a chunk of words among which there are numbers.
@@ -153,7 +159,7 @@ pub(super) fn decode_reports(bytes: &[u8]) -> Result<Vec<Report>, Damaged> {
     while !input.0.is_empty() {
         ticks = ticks.checked_add(input.small()?).ok_or(Damaged)?;
         let reading = match form {
-            WORDS => Reading::Word(words.get(input.small()? as usize).ok_or(Damaged)?.clone()),
+            WORDS => Reading::of_word(words.get(input.small()? as usize).ok_or(Damaged)?),
             form => Reading::Number(input.number(form, &mut level)?),
         };
         reports.push((ticks, reading));
@@ -169,11 +175,20 @@ pub(super) fn encode_steps(steps: &[Step]) -> Vec<u8> {
     if numbers.is_none() {
         let words = Words::of(steps.iter().map(|step| &step.last));
         words.encode(&mut out);
+        let is_mixed = steps.iter().any(|step| step.range.is_some());
+        if is_mixed {
+            out[0] = MIXED;
+        }
         for step in steps {
             put(&mut out, u64::from(step.index - before));
             put(&mut out, u64::from(step.count));
             put(&mut out, words.place(&step.last));
             before = step.index;
+            if is_mixed {
+                out.push(step.range.is_some().into());
+                let range = step.range.map(|(min, mean, max)| [min, mean, max]);
+                range.into_iter().flatten().for_each(|number| out.extend(number.to_le_bytes()));
+            }
         }
         return out;
     }
@@ -221,9 +236,13 @@ pub(super) fn decode_steps(bytes: &[u8]) -> Result<Vec<Step>, Damaged> {
     while !input.0.is_empty() {
         index = index.checked_add(input.small()?).ok_or(Damaged)?;
         let count = input.small()?;
-        if form == WORDS {
-            let last = Reading::Word(words.get(input.small()? as usize).ok_or(Damaged)?.clone());
-            steps.push(Step { index, count, last, range: None });
+        if form == WORDS || form == MIXED {
+            let last = Reading::of_word(words.get(input.small()? as usize).ok_or(Damaged)?);
+            let range = match form == MIXED && input.byte()? == 1 {
+                true => Some((input.float()?, input.float()?, input.float()?)),
+                false => None,
+            };
+            steps.push(Step { index, count, last, range });
             continue;
         }
         let number = input.number(form, &mut level)?;
@@ -378,7 +397,7 @@ impl Input<'_> {
     fn head(&mut self) -> Result<(u8, Vec<Box<str>>), Damaged> {
         let form = self.byte()?;
         let mut words = Vec::new();
-        if form == WORDS {
+        if form == WORDS || form == MIXED {
             for _ in 0..self.varint()? {
                 words.push(self.text()?);
             }

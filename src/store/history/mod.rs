@@ -6,6 +6,8 @@ mod codec;
 mod keep;
 mod query;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
