@@ -84,3 +84,83 @@ fn a_port_that_is_gone_fails_what_waits() {
     line.znp.handle_open(line.now);
     line.run_until(30, |line| line.up().is_some());
 }
+
+/// Whatever happens, each tag is answered exactly once.
+#[test]
+fn every_tag_is_answered_once() {
+    for family in FAMILIES {
+        let (stick, known) = settled(family);
+        for seed in 1..30u32 {
+            let mut copy = Stick::new(family, stick.address);
+            copy.items = stick.items.clone();
+            copy.tables = stick.tables.clone();
+            let mut line = line(copy, Config::default(), Some(known.clone()));
+            let mut chance = seed.wrapping_mul(0x9e37_79b9);
+            let mut below = move |limit: u32| {
+                chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (chance >> 8) % limit
+            };
+            let mut luck = below(u32::MAX >> 8);
+            line.fate = Box::new(move |_| {
+                luck = luck.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                match (luck >> 16) % 40 {
+                    0 | 1 => Fate::Lost,
+                    2 | 3 => Fate::Garbled,
+                    4 => Fate::Twice,
+                    5 => Fate::TwiceApart,
+                    _ => Fate::Passes,
+                }
+            });
+            let mut tags = 0..;
+            let mut tag = || tags.next().expect("there is no end of them");
+            let mut last = 0;
+            for _ in 0..60 {
+                match below(14) {
+                    0..6 => {
+                        last = tag();
+                        line.send(last);
+                    }
+                    6 => {
+                        last = tag();
+                        let payload = vec![0x34, 0x12];
+                        let request = NcpCommand::Zdo { tag: last, to: Nwk(0x1234), cluster: ClusterId(2), payload };
+                        line.znp.command(line.now, request);
+                    }
+                    7 => {
+                        last = tag();
+                        line.znp.command(line.now, NcpCommand::PermitJoin { tag: last, seconds: 1, via: None });
+                    }
+                    8 => {
+                        last = tag();
+                        line.znp.command(line.now, NcpCommand::Backup { tag: last });
+                    }
+                    9 => {
+                        last = tag();
+                        line.znp.command(line.now, NcpCommand::DiscoverRoute { tag: last, to: Nwk(0x1234) });
+                    }
+                    10 => line.stick.reset(),
+                    11 => {
+                        line.to_host.clear();
+                        line.to_stick.clear();
+                        line.znp.handle_closed(line.now);
+                        line.znp.handle_open(line.now);
+                    }
+                    12 => line.stick.confirms = [Some(0), Some(0xf0), Some(0xcd), None][below(4) as usize],
+                    _ => {}
+                }
+                line.flush();
+                line.run(Duration::from_millis(u64::from(below(400))));
+            }
+            line.fate = Box::new(|_| Fate::Passes);
+            line.run(Duration::from_secs(120));
+            for wanted in 0..=last {
+                let answers = line.events.iter().filter(|event| match event {
+                    NcpEvent::Sent { tag, .. } | NcpEvent::Done { tag, .. } => *tag == wanted,
+                    _ => false,
+                });
+                assert_eq!(answers.count(), 1, "{family:?}, seed {seed}, tag {wanted}");
+            }
+            assert_eq!(line.stick.formed, 0, "{family:?}, seed {seed}");
+        }
+    }
+}
