@@ -47,6 +47,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(15);
 const RETRY_REFUSED: Duration = Duration::from_secs(60);
 
+/// How long the hub waits at its start to learn whether there is a Zigbee2MQTT.
+const THERE: Duration = Duration::from_secs(2);
+
 /// A connection that lasted so long was a good one: the next try is the first again.
 const GOOD: Duration = Duration::from_secs(10);
 
@@ -97,6 +100,26 @@ pub async fn run(settings: &Settings, asks: mpsc::Receiver<Ask>, events: mpsc::S
             return;
         }
     }
+}
+
+/// Whether there is a broker at that address, and a Zigbee2MQTT that has spoken on it. Knows it within [`THERE`].
+pub async fn is_there(settings: &Settings) -> bool {
+    let Ok(options) = options(settings) else { return false };
+    let topic = format!("{}/bridge/state", settings.base_topic);
+    let (client, mut events) = AsyncClient::new(options, 1);
+    let found = async {
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Incoming::ConnAck(_))) => {
+                    client.try_subscribe(topic.as_str(), QoS::AtMostOnce).ok()?
+                }
+                Ok(Event::Incoming(Incoming::Publish(publish))) if publish.topic == topic => return Some(()),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    };
+    tokio::time::timeout(THERE, found).await.is_ok_and(|found| found.is_some())
 }
 
 struct Driver {

@@ -222,3 +222,19 @@ async fn it_ends_when_nobody_listens() {
     in_time(&mut pair.run).await.unwrap();
     assert_eq!(pair.set("ON").await, Err(ErrorCode::RadioDown));
 }
+
+#[tokio::test]
+async fn it_is_found_where_it_has_spoken() {
+    let broker = Broker::start(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let settings = settings(&format!("mqtt://{}", broker.address()));
+    let there = tokio::spawn({
+        let settings = settings.clone();
+        async move { is_there(&settings).await }
+    });
+    let mut client = in_time(broker.accept(ConnectReturnCode::Success)).await;
+    in_time(client.until_subscribed("zigbee2mqtt/bridge/state")).await;
+    client.say("zigbee2mqtt/bridge/state", "offline", true).await;
+    assert!(in_time(there).await.unwrap());
+    drop((broker, client));
+    assert!(!in_time(is_there(&settings)).await, "there is no broker any more");
+}

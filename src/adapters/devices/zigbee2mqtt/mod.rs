@@ -61,6 +61,11 @@ impl Zigbee2mqtt {
         Zigbee2mqtt { settings, asks: Mutex::new(None) }
     }
 
+    /// Whether a Zigbee2MQTT has spoken on that broker: for an owner who has not said what there is.
+    pub async fn is_there(&self) -> bool {
+        driver::is_there(&self.settings).await
+    }
+
     /// The driver's answer. Each question has a deadline in the state machine, which all end with the driver.
     fn ask(&self, question: Question) -> impl Future<Output = Result<Answer, ErrorBody>> + Send + 'static {
         let asks = self.asks.lock().expect("nobody panics with it").clone();
