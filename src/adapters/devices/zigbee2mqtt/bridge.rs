@@ -272,7 +272,9 @@ impl Bridge {
         let ids: Vec<_> = self.devices.keys().cloned().collect();
         for id in ids {
             let is_optimistic = self.is_optimistic(&id);
-            self.devices.get_mut(&id).expect("it is of the list").is_optimistic = is_optimistic;
+            let is_logged = self.is_logged();
+            let device = self.devices.get_mut(&id).expect("it is of the list");
+            (device.is_optimistic, device.is_logged) = (is_optimistic, is_logged);
         }
         let is_open = self.info["permit_join"].as_bool().unwrap_or(false);
         let until = self.info["permit_join_end"].as_u64().filter(|until| *until > now.unix_ms);

@@ -45,6 +45,13 @@ enum Task {
 }
 
 impl Command {
+    /// Whether it sets nothing that the device has. A property that it has not (`transition`) may go with others; alone, nobody would
+    /// tell what became of it.
+    fn is_unknown_to(&self, device: &Device) -> bool {
+        let Task::Set { set, .. } = &self.task else { return false };
+        !device.listed.info.capabilities.iter().any(|capability| set.contains_key(&*capability.property))
+    }
+
     /// When it is to be looked at; now, where it has not begun.
     pub fn wakes_at(&self) -> Instant {
         self.watch.as_ref().map_or(self.asked_at, Watch::wakes_at)
@@ -132,6 +139,9 @@ impl Bridge {
             None => body(ErrorCode::NotFound, format!("Zigbee2MQTT has no device {id}")),
             Some(device) if device.listed.is_disabled => {
                 body(ErrorCode::Unsupported, format!("{} is disabled in Zigbee2MQTT", device.name()))
+            }
+            Some(device) if command.is_unknown_to(device) => {
+                body(ErrorCode::Unsupported, format!("{} has no such property", device.name()))
             }
             Some(device) if device.commands.len() >= COMMANDS_MAX => {
                 body(ErrorCode::Timeout, format!("too much waits for {} already", device.name()))
@@ -225,8 +235,8 @@ impl Bridge {
         let changed: Vec<&str> =
             changes.keys().map(String::as_str).filter(|key| is_whole || known.contains_key(*key)).collect();
         if command.watch.as_mut().is_some_and(|watch| watch.published(device.believed(), state, &changed, now.at)) {
-            let done = command.watch.take().map(Watch::into_done).unwrap_or_default();
-            self.ended(command, Ok(done));
+            let result = command.watch.take().map_or(Ok(Map::new()), Watch::result);
+            self.ended(command, result);
         } else {
             device.commands.push_front(command);
         }
@@ -248,13 +258,13 @@ impl Bridge {
     pub(super) fn command_failed(&mut self, id: &DeviceId, is_get: bool, why: &ErrorBody, now: Now) {
         let Some(device) = self.devices.get_mut(id) else { return };
         let Some(watch) = device.commands.front_mut().and_then(|command| command.watch.as_mut()) else { return };
-        let failing = if is_get { watch.question_failed(why) } else { watch.command_failed() };
+        let failing = if is_get { watch.question_failed(why) } else { watch.command_failed(why, now.at) };
         if failing == Failing::Goes {
             return;
         }
         let mut command = device.commands.pop_front().expect("it was there");
-        let done = command.watch.take().map(Watch::into_done).unwrap_or_default();
-        self.ended(command, if failing == Failing::IsDone { Ok(done) } else { Err(why.clone()) });
+        let result = command.watch.take().map_or(Ok(Map::new()), Watch::result);
+        self.ended(command, if failing == Failing::IsDone { result } else { Err(why.clone()) });
         self.command_next(id, now);
     }
 

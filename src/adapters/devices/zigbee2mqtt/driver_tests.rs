@@ -152,6 +152,7 @@ async fn a_command_goes_to_the_broker_and_comes_back_confirmed() {
         let answer = tokio::spawn(pair.set("ON"));
         assert_eq!(command(&mut client).await, (format!("zigbee2mqtt/{LAMP}/set"), r#"{"state":"ON"}"#.to_owned()));
         client.say("zigbee2mqtt/hall/lamp", r#"{"state":"ON"}"#, false).await;
+        client.say("zigbee2mqtt/hall/lamp", r#"{"state":"ON"}"#, false).await;
         assert_eq!(in_time(answer).await.unwrap(), Ok(json!({"state": "ON"})));
     }
 }

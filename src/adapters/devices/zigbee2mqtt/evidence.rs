@@ -1,19 +1,27 @@
 //! When a command is done. Zigbee2MQTT answers no `/set`: it publishes the device's state once its radio has an answer to the
-//! command, and a line in its log where it has none (`refusal`). This file tells that publication from others. Pure: knows no
-//! topic and no clock.
+//! command, and a line in its log where it has none (`refusal`). This file tells what proves a command from what does not. Pure:
+//! knows no topic and no clock.
 //!
-//! What counts, from its sources (2.14, `publish` and `receive`):
+//! From its sources (2.14: `publish`, `receive`; zigbee-herdsman 10.9: `endpoint`), and from runs against devices that refuse and lie:
 //!
-//! - A publication carries the whole state that it remembers, whatever caused it. So a property is told of only where it *changed*
-//!   to what was wanted, or where nothing else changed that the device alone can know: a report of power says nothing of `state`.
-//! - Where the hub believed the value to be there already, a publication changes nothing. The device is asked (`/get`) behind the
-//!   command, and two are needed: of the command and of the answer. One device's frames go out in their order.
-//! - A multicast is confirmed by nobody, and the members' states are published at once all the same. Each member is asked after
+//! - The publication after a command says that *something* answered. herdsman does not look at the status of a default response, and
+//!   so a command that the device refused is published as if it had been done. Only what the device itself says counts: each command
+//!   is followed by a question (`/get`), and a property is confirmed by the second publication that shows it as wanted, which is the
+//!   answer, or a report. One device's frames go out in their order. Where the answer is another value, the device is asked again,
+//!   for lamps fade and locks turn; and then it has refused. A cover is on its way when its position has moved.
+//! - A publication carries the whole state that it remembers, whatever caused it. So a property is told of only where it changed, or
+//!   where nothing else changed that the device alone can know: a report of power says nothing of `state`.
+//! - A multicast is answered by nobody, and the members' states are published at once all the same. Each member is asked after
 //!   that, and only what comes then counts.
-//! - Tuya's data points (`TS0601`) are published when they are sent; the device reports them when it has taken them. Two are needed.
+//! - Tuya's data points (`TS0601`) are published when they are sent; the device reports them when it has taken them. Two are needed,
+//!   and none can be asked for.
+//! - What is published and cannot be asked for is believed with its publication: the device answered, and more is not to be had.
 //! - Of properties that are never published (`effect`, `identify`) nothing can be seen. Something else is asked behind the command:
-//!   with the answer, and no line in the log, the command had gone well. Where nothing can be asked, nobody knows, and that is said.
-//! - With `optimistic: false` nothing is published for a command, and the device is asked at once.
+//!   with the answer, and no line in the log, it had been answered; what is told as confirmed is nothing. Where nothing can be asked,
+//!   nobody knows, and that is said.
+//!   Zigbee2MQTT leaves out a line that is the same as the one before: a failure is answered when another line has come between,
+//!   which the answer brings, and where its `log_level` is above `info` no missing line means anything.
+//! - With `optimistic: false` nothing is published for a command, and the answer alone is enough.
 
 use std::time::{Duration, Instant};
 
@@ -36,12 +44,15 @@ const BLIND: Duration = Duration::from_secs(5);
 /// How long a Tuya device has to report what it was sent.
 const TUYA: Duration = Duration::from_secs(5);
 
-/// Without a word of the command, the device is asked after this, and again after [`ASK_AGAIN`].
+/// A device that answers otherwise, or not, is asked again after this, and after [`ASK_AGAIN`].
 const ASK: Duration = Duration::from_millis(1000);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Questions for one command.
-const ASKS_MAX: u8 = 2;
+const ASKS_MAX: u8 = 3;
+
+/// The longest `transition` that is waited for before the first question.
+const TRANSITION_S_MAX: f64 = 10.0;
 
 /// After a multicast: from the group's own publication until those of its members are through, and how long to wait for the
 /// group's. Zigbee2MQTT waits 200 ms after a multicast itself.
@@ -63,8 +74,8 @@ const NOISE: [&str; 8] =
 pub struct Believed<'a> {
     pub capabilities: &'a [Capability],
     pub state: &'a Map<String, Value>,
-    /// What `state` does not have, Zigbee2MQTT does not know either.
-    pub is_whole: bool,
+    /// Whatever it publishes stands in its log, too.
+    pub is_logged: bool,
     /// Zigbee2MQTT publishes what was sent as if it had been reported; its default.
     pub is_optimistic: bool,
     pub is_tuya: bool,
@@ -97,6 +108,8 @@ pub struct Watch {
     /// It ends then, whatever is known.
     end_at: Instant,
     is_told: bool,
+    /// It has failed, and is over with the next publication.
+    failed: Option<ErrorBody>,
     done: Map<String, Value>,
 }
 
@@ -125,7 +138,7 @@ pub enum Failing {
     Fails,
     /// It goes on.
     Goes,
-    /// All the same it is done.
+    /// It is over, see [`Watch::result`].
     IsDone,
 }
 
@@ -140,39 +153,34 @@ pub enum Due {
 impl Watch {
     /// Of a command with these values.
     pub fn set(believed: Believed<'_>, set: &Map<String, Value>, way: Way, now: Instant) -> Watch {
-        let mut is_asked_at_once = !believed.is_optimistic;
         let mut aims = Vec::new();
         for (property, value) in set {
             let Some(capability) = believed.capability(property).filter(|capability| capability.reported) else {
                 continue;
             };
-            let want = Want::of(capability, value);
-            let is_there = match believed.state.get(property) {
-                None => !believed.is_whole, // nobody here knows; Zigbee2MQTT may
-                Some(_) if want == Want::Change => false,
-                Some(known) => want.is_met(None, known),
+            let want = Want::of(capability, value, believed.state);
+            let needed = match way {
+                Way::Unicast if believed.is_tuya || (believed.is_optimistic && capability.readable) => 2,
+                _ => 1,
             };
-            let needed =
-                if believed.is_tuya || (believed.is_optimistic && is_there && capability.readable) { 2 } else { 1 };
-            is_asked_at_once |= is_there && capability.readable;
-            let needed = if way == Way::Multicast { 1 } else { needed };
             let is_readable = capability.readable;
             aims.push(Aim { property: property.as_str().into(), want, is_readable, needed, other: None });
         }
-        let marker = marker(&believed).filter(|_| aims.is_empty());
+        let marker = marker(&believed).filter(|_| aims.is_empty() && believed.is_logged);
         let is_seen = !aims.is_empty() || marker.is_some();
-        is_asked_at_once |= aims.is_empty();
+        // A fading lamp would be asked in the middle of it.
+        let transition_s = set.get("transition").and_then(Value::as_f64).unwrap_or(0.0).clamp(0.0, TRANSITION_S_MAX);
         Watch {
             kind: if believed.is_tuya { Kind::TuyaSet } else { Kind::Set },
             only_answers: way == Way::Multicast || aims.is_empty(),
             asked: 0,
             ask_at: Some(match way {
                 Way::Multicast => now + GROUP,
-                Way::Unicast if is_asked_at_once => now,
-                Way::Unicast => now + ASK,
+                Way::Unicast => now + Duration::from_secs_f64(transition_s),
             }),
             end_at: now + if is_seen { SET } else { BLIND },
             is_told: false,
+            failed: None,
             done: Map::new(),
             marker,
             aims,
@@ -200,13 +208,14 @@ impl Watch {
             ask_at: Some(now),
             end_at: now + READ,
             is_told: false,
+            failed: None,
             done: Map::new(),
             aims,
         })
     }
 
     /// The state was published. `changed`: what is not as it was in `believed`, and was not merely unknown to the hub. True: it is
-    /// done, see [`Watch::into_done`].
+    /// over, see [`Watch::result`].
     pub fn published(
         &mut self,
         believed: Believed<'_>,
@@ -214,6 +223,9 @@ impl Watch {
         changed: &[&str],
         now: Instant,
     ) -> bool {
+        if self.failed.is_some() {
+            return true;
+        }
         if self.only_answers && self.asked == 0 {
             return false;
         }
@@ -237,15 +249,15 @@ impl Watch {
             if !(has_changed || (!is_about_else && answers > 0 && (self.kind != Kind::Read || is_still))) {
                 continue;
             }
-            let before = believed.state.get(&*aim.property);
-            if !aim.want.is_met(before, value) {
+            let has_moved = self.asked > 0 && self.kind == Kind::Set && aim.want.has_moved(state);
+            if !aim.want.is_met(value) && !has_moved {
                 aim.other = (self.asked > 0).then(|| value.clone());
                 continue;
             }
             answers = answers.saturating_sub(1);
             self.is_told = true;
             aim.other = None;
-            aim.needed = if has_changed && self.kind != Kind::TuyaSet { 0 } else { aim.needed - 1 };
+            aim.needed -= 1;
             self.done.insert(aim.property.clone().into(), value.clone());
         }
         self.is_told |= self.aims.is_empty() && !is_about_else;
@@ -271,6 +283,7 @@ impl Watch {
         let is_refused = why.code == ErrorCode::DeviceRejected;
         match self.kind {
             _ if self.asked == 0 => Failing::Goes,
+            _ if self.failed.is_some() => Failing::IsDone,
             Kind::Read if is_refused && self.aims.len() > 1 => Failing::Goes,
             Kind::Set if is_refused && is_whole && (self.aims.is_empty() || !self.only_answers) => Failing::IsDone,
             _ => Failing::Fails,
@@ -278,13 +291,21 @@ impl Watch {
     }
 
     /// Zigbee2MQTT says that a command failed: this one, unless it is a question.
-    pub fn command_failed(&self) -> Failing {
-        if self.kind == Kind::Read { Failing::Goes } else { Failing::Fails }
+    pub fn command_failed(&mut self, why: &ErrorBody, now: Instant) -> Failing {
+        if self.kind == Kind::Read {
+            return Failing::Goes;
+        }
+        if self.marker.is_none() || self.asked == 0 {
+            return Failing::Fails;
+        }
+        self.failed = Some(why.clone());
+        self.end_at = self.end_at.min(now + ASK_AGAIN);
+        Failing::Goes
     }
 
-    /// What it confirmed, or what was read.
-    pub fn into_done(self) -> Map<String, Value> {
-        self.done
+    /// What it confirmed, or what was read, when it is over.
+    pub fn result(self) -> Result<Map<String, Value>, ErrorBody> {
+        self.failed.map_or(Ok(self.done), Err)
     }
 
     /// When [`Watch::due`] is to be called.
@@ -317,11 +338,15 @@ impl Watch {
             };
         }
         self.asked += 1;
-        self.ask_at = (self.kind != Kind::Read).then_some(now + ASK_AGAIN);
+        let again = if self.asked == 1 { ASK } else { ASK_AGAIN };
+        self.ask_at = (self.kind != Kind::Read).then_some(now + again);
         Due::Ask(asks)
     }
 
     fn ended(&mut self, name: &str, is_away: bool) -> Result<Map<String, Value>, ErrorBody> {
+        if let Some(why) = self.failed.take() {
+            return Err(why);
+        }
         if self.kind == Kind::Read && self.is_told {
             return Ok(std::mem::take(&mut self.done));
         }
@@ -366,28 +391,44 @@ enum Want {
     /// Whatever it says: there is no telling in advance (`STOP` of a cover, a colour in hexadecimal).
     Any,
     /// Anything but what it was: `TOGGLE`.
-    Change,
+    Not(Value),
     Is(Value),
     Near {
         value: f64,
         within: f64,
     },
-    /// These parts of a composite.
+    /// These parts of a composite, as far as they are told.
     Parts(Vec<(Box<str>, Want)>),
+    /// Of a cover, which takes its time: this, or away from where it was (%).
+    Reached {
+        end: Box<Want>,
+        from: f64,
+    },
 }
 
 impl Want {
-    fn of(capability: &Capability, value: &Value) -> Want {
-        let is_word = |other: &Value| match (value, other) {
-            (Value::String(a), Value::String(b)) => a.eq_ignore_ascii_case(b),
-            (a, b) => a == b,
+    /// `known`: the state before the command.
+    fn of(capability: &Capability, value: &Value, known: &Map<String, Value>) -> Want {
+        let end = match (&capability.kind, value, known.get(&*capability.property)) {
+            (CapabilityKind::Binary { value_toggle: Some(toggle), .. }, _, was) if is_word(toggle, value) => {
+                was.map_or(Want::Any, |was| Want::Not(was.clone()))
+            }
+            _ => Want::end(capability, value),
         };
+        match known.get("position").and_then(Value::as_f64) {
+            Some(from) if capability.part_of == Some(Domain::Cover) && end != Want::Any => {
+                Want::Reached { end: Box::new(end), from }
+            }
+            _ => end,
+        }
+    }
+
+    fn end(capability: &Capability, value: &Value) -> Want {
         match (&capability.kind, value) {
             (_, Value::Null) => Want::Any,
-            (CapabilityKind::Binary { value_toggle: Some(toggle), .. }, _) if is_word(toggle) => Want::Change,
             (CapabilityKind::Numeric { presets, .. }, Value::String(word)) => {
                 let preset = presets.iter().find(|preset| preset.name.eq_ignore_ascii_case(word));
-                preset.map_or(Want::Any, |preset| Want::of(capability, &preset.value))
+                preset.map_or(Want::Any, |preset| Want::end(capability, &preset.value))
             }
             (CapabilityKind::Numeric { min, max, step, .. }, Value::Number(number)) => {
                 // Devices count in steps of their own: one of theirs, or a hundredth of the whole, is no other value.
@@ -418,24 +459,33 @@ impl Want {
             ("x" | "y", Some(value)) => Want::Near { value, within: 0.02 },
             ("hue", Some(value)) => Want::Near { value, within: 4.0 },
             ("saturation", Some(value)) => Want::Near { value, within: 2.0 },
-            _ => Want::of(part, value),
+            _ => Want::end(part, value),
         }
     }
 
-    /// `before`: what it was before this was told, for [`Want::Change`].
-    fn is_met(&self, before: Option<&Value>, now: &Value) -> bool {
+    fn is_met(&self, now: &Value) -> bool {
         match self {
             Want::Any => true,
-            Want::Change => before.is_none_or(|before| before != now),
-            Want::Is(value) => match (value, now) {
-                (Value::String(a), Value::String(b)) => a.eq_ignore_ascii_case(b),
-                (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-                (a, b) => a == b,
-            },
+            Want::Not(was) => was != now,
+            Want::Is(value) => is_word(value, now),
             Want::Near { value, within } => now.as_f64().is_some_and(|now| (now - value).abs() <= within + 1e-9),
-            Want::Parts(parts) => {
-                parts.iter().all(|(key, want)| now.get(&**key).is_some_and(|part| want.is_met(None, part)))
-            }
+            Want::Parts(parts) => parts.iter().all(|(key, want)| now.get(&**key).is_none_or(|part| want.is_met(part))),
+            Want::Reached { end, .. } => end.is_met(now),
         }
+    }
+
+    /// A cover that is somewhere else than before.
+    fn has_moved(&self, state: &Map<String, Value>) -> bool {
+        let Want::Reached { from, .. } = self else { return false };
+        state.get("position").and_then(Value::as_f64).is_some_and(|position| position != *from)
+    }
+}
+
+/// The same value, words in any case.
+fn is_word(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => a.eq_ignore_ascii_case(b),
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (a, b) => a == b,
     }
 }

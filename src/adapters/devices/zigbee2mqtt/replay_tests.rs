@@ -76,6 +76,10 @@ struct Replay {
     start: Instant,
     start_ms: u64,
     told: Vec<SourceEvent>,
+    /// Devices that the hub has asked, which nobody had then.
+    asked: Vec<String>,
+    /// By the topic of a question: what was published last, and where.
+    last: BTreeMap<String, (String, String)>,
     answers: Vec<Result<SetDone, ErrorBody>>,
 }
 
@@ -89,6 +93,7 @@ impl Replay {
             match out {
                 Out::Tell(event) => self.told.push(event),
                 Out::Answer(_, Answer::Set(results)) => self.answers.extend(results),
+                Out::Publish { topic, .. } if topic.ends_with("/get") => self.asked.push(topic),
                 _ => {}
             }
         }
@@ -97,7 +102,16 @@ impl Replay {
     fn line(&mut self, ticket: Ticket, line: &Line) {
         let now = self.now(line.at_ms);
         if self.bridge.poll_timeout().is_some_and(|at| at <= now.at) {
+            self.drain();
+            let before = self.asked.len();
             self.bridge.handle_timeout(now);
+            self.drain();
+            // Asked again, when the device had long told what it was told to.
+            for topic in self.asked.split_off(before) {
+                if let Some((name, payload)) = self.last.get(&topic).cloned() {
+                    self.bridge.handle_message(&name, payload.as_bytes(), false, now);
+                }
+            }
         }
         let name = line.topic.strip_prefix("zigbee2mqtt/").and_then(|rest| rest.strip_suffix("/set"));
         let target = name.and_then(|name| self.bridge.by_topic.get(name)).cloned();
@@ -107,7 +121,19 @@ impl Replay {
             // The recorder wrote down a payload that was empty as null.
             (None, Value::Null) => self.bridge.handle_message(&line.topic, b"", line.is_retained, now),
             (_, payload) => {
-                self.bridge.handle_message(&line.topic, payload.to_string().as_bytes(), line.is_retained, now);
+                let payload = payload.to_string();
+                self.bridge.handle_message(&line.topic, payload.as_bytes(), line.is_retained, now);
+                // The answer to the hub's question: what the device had told then is so.
+                let name = line.topic.strip_prefix("zigbee2mqtt/").unwrap_or_default();
+                let id = self.bridge.by_topic.get(name).map(|id| format!("zigbee2mqtt/{id}/get"));
+                self.drain();
+                if let Some(id) = id.clone() {
+                    self.last.insert(id, (line.topic.clone(), payload.clone()));
+                }
+                if let Some(index) = self.asked.iter().position(|asked| id.as_ref() == Some(asked)) {
+                    self.asked.swap_remove(index);
+                    self.bridge.handle_message(&line.topic, payload.as_bytes(), line.is_retained, now);
+                }
             }
         }
         self.drain();
@@ -118,7 +144,15 @@ impl Replay {
 fn replay(lines: &[Line]) -> Replay {
     let start_ms = lines[0].at_ms;
     let bridge = Bridge::new("zigbee2mqtt", "hearth-replay");
-    let mut replay = Replay { bridge, start: Instant::now(), start_ms, told: Vec::new(), answers: Vec::new() };
+    let mut replay = Replay {
+        bridge,
+        start: Instant::now(),
+        start_ms,
+        told: Vec::new(),
+        asked: Vec::new(),
+        last: BTreeMap::new(),
+        answers: Vec::new(),
+    };
     replay.bridge.handle_connected(replay.now(start_ms));
     for (number, line) in lines.iter().enumerate() {
         replay.line(number as Ticket, line);

@@ -32,6 +32,7 @@ const FIRST_READ: Duration = Duration::from_millis(200);
 pub(super) struct Device {
     pub listed: Listed,
     pub is_optimistic: bool,
+    pub is_logged: bool,
     /// The first is under way; one at a time, for of two nobody could tell which was done.
     pub commands: VecDeque<Command>,
     /// Its state was published since the list came, whole as Zigbee2MQTT's memory of it is.
@@ -45,7 +46,7 @@ impl Device {
         Believed {
             capabilities: &self.listed.info.capabilities,
             state: &self.listed.info.state,
-            is_whole: self.is_whole,
+            is_logged: self.is_logged,
             is_optimistic: self.is_optimistic,
             is_tuya: self.listed.is_tuya,
         }
@@ -121,8 +122,15 @@ impl Bridge {
         if info.interviewed && info.power != Power::Battery && !new.is_disabled {
             self.first_reads.push_back(id.clone());
         }
-        let device =
-            Device { listed: new, is_optimistic, commands: VecDeque::new(), is_whole: false, is_first_read: false };
+        let is_logged = self.is_logged();
+        let device = Device {
+            listed: new,
+            is_optimistic,
+            is_logged,
+            commands: VecDeque::new(),
+            is_whole: false,
+            is_first_read: false,
+        };
         self.devices.insert(id.clone(), device);
         self.subscribe(&id, &topic);
         if is_told {
@@ -248,6 +256,11 @@ impl Bridge {
             new.info.capabilities = told.info.capabilities;
         }
         self.put(new, true);
+    }
+
+    /// Whether it logs what it publishes (`log_level`); its default.
+    pub(super) fn is_logged(&self) -> bool {
+        !matches!(self.info["log_level"].as_str(), Some("warning" | "error"))
     }
 
     /// Zigbee2MQTT publishes all that it remembers of a device (`advanced.cache_state`); its default.
