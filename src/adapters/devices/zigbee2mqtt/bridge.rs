@@ -175,7 +175,7 @@ impl Bridge {
         let retained = self.connected.map(|at| at + RETAINED).filter(|_| self.told == Some(RadioStatus::Starting));
         let commands = self.devices.values().filter_map(|device| Some(device.commands.front()?.wakes_at()));
         let jobs = self.jobs.iter().map(Job::deadline);
-        let first_read = self.first_read_at.filter(|_| !self.first_reads.is_empty());
+        let first_read = self.first_read_at.filter(|_| self.is_up() && !self.first_reads.is_empty());
         retained.into_iter().chain(commands).chain(jobs).chain(self.tick_at).chain(first_read).min()
     }
 

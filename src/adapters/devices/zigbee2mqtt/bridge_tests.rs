@@ -128,6 +128,12 @@ fn availability_comes_in_both_forms() {
 #[test]
 fn at_the_start_what_has_mains_is_asked_once() {
     let mut world = World::new("zigbee2mqtt");
+    world.say("bridge/state", json!({"state": "offline"}));
+    world.say("bridge/devices", house());
+    world.pass(5_000);
+    assert_eq!(world.sent(), [], "nobody is there who could be asked");
+
+    let mut world = World::new("zigbee2mqtt");
     world.say("bridge/state", json!({"state": "online"}));
     world.say("bridge/devices", house());
     world.message("hall/lamp", br#"{"state":"ON"}"#, true);

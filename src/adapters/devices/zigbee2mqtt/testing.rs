@@ -111,6 +111,11 @@ impl World {
             if self.bridge.poll_timeout().is_some_and(|at| at <= self.now().at) {
                 self.bridge.handle_timeout(self.now());
                 self.drain();
+                let next = self.bridge.poll_timeout();
+                assert!(
+                    next.is_none_or(|at| at > self.now().at),
+                    "what was due is done: a driver would go round and round"
+                );
             }
         }
     }
