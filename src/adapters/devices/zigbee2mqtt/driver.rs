@@ -85,7 +85,8 @@ pub async fn run(settings: &Settings, asks: mpsc::Receiver<Ask>, events: mpsc::S
         }
     };
     let bridge = Bridge::new(&settings.base_topic, &options.client_id());
-    let mut driver = Driver { bridge, asks, events, replies: HashMap::new(), asked: 0, qos: qos(settings.qos) };
+    let mut driver =
+        Driver { bridge, asks, events, replies: HashMap::new(), asked: 0, qos: qos(settings.qos), is_lost: false };
     let mut retry = RETRY_FIRST;
     loop {
         let began = now().at;
@@ -129,6 +130,8 @@ struct Driver {
     replies: HashMap<Ticket, oneshot::Sender<Answer>>,
     asked: Ticket,
     qos: QoS,
+    /// That there is no connection has been logged.
+    is_lost: bool,
 }
 
 impl Driver {
@@ -150,6 +153,7 @@ impl Driver {
                 told = news.recv() => match told {
                     Some(News::Connected) => {
                         tracing::info!(broker = settings.url, "connected to the MQTT broker");
+                        self.is_lost = false;
                         self.bridge.handle_connected(now());
                     }
                     Some(News::Message { topic, payload, is_retained }) => {
@@ -157,7 +161,13 @@ impl Driver {
                     }
                     Some(News::Lost(error)) => {
                         let status = lost(&error, settings);
-                        tracing::warn!(broker = settings.url, %error, "no connection to the MQTT broker");
+                        // Once, and not with every try.
+                        if self.is_lost {
+                            tracing::debug!(broker = settings.url, %error, "no connection to the MQTT broker");
+                        } else {
+                            tracing::warn!(broker = settings.url, %error, "no connection to the MQTT broker");
+                        }
+                        self.is_lost = true;
                         return Ok(status);
                     }
                     None => return Ok(RadioStatus::Down { why: "the connection to the MQTT broker broke".into() }),
