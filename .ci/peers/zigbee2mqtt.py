@@ -110,10 +110,10 @@ def pairs(world):
     world.hub.call("pairing.start", seconds=254)
     wait_for(lambda: {i for i, row in world.hub.devices().items() if row["interviewed"]} == set(world.ids.values()), JOIN_S)
     for name, ieee in world.ids.items():
-        if KNOWN[name]:
-            world.z2m.wait_for_log(f"Successfully configured '{ieee}'", JOIN_S)
-            row = world.hub.devices()[ieee]
-            assert (row["vendor"], row["model"]) == KNOWN[name], row
+        row = world.hub.devices()[ieee]
+        assert KNOWN[name] is None or (row["vendor"], row["model"]) == KNOWN[name], row
+    world.z2m.wait_for_log(f"Successfully configured '{world.ids['bulb']}'", JOIN_S)
+    world.z2m.wait_for_log(f"Successfully configured '{world.ids['plug']}'", JOIN_S)
     world.hub.call("pairing.stop")
     wait_for(lambda: world.hub.radio()["pairing_seconds_left"] == 0)
 
