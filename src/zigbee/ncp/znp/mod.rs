@@ -56,6 +56,9 @@ const BROKEN_STARTS_MAX: u8 = 5;
 /// Commands that wait for the one before; more is a fault of the asker.
 const JOBS_LEN_MAX: usize = 32;
 
+/// Jobs behind which a message that is too long for a frame is not fetched any more: the air must not fill the queue.
+const FETCHES_LEN_MAX: usize = 8;
+
 /// Events that nobody has fetched. A driver fetches after each call; where none does, the oldest messages go.
 const EVENTS_LEN_MAX: usize = 4_096;
 
@@ -330,6 +333,8 @@ impl Znp {
         let (from, len, data) = (Nwk(message.u16("srcaddr")), message.u16("len"), message.bytes("data"));
         match data.get(..usize::from(len)) {
             Some(data) => self.event(NcpEvent::Message(incoming(message, from, data))),
+            // Nobody sends so many of them at a time but to be a nuisance.
+            None if self.jobs.len() >= FETCHES_LEN_MAX => tracing::debug!("a long message is passed over"),
             None => {
                 let timestamp = message.u32("timestamp");
                 self.push_job(Client::Own, Job::Fetch { timestamp, len, message: incoming(message, from, &[]) });

@@ -164,3 +164,33 @@ fn every_tag_is_answered_once() {
         }
     }
 }
+
+/// Messages that are too long to be told at once are fetched; many of them at a time do not stand in the way of commands.
+#[test]
+fn long_messages_are_fetched_and_do_not_fill_the_queue() {
+    let (stick, known) = settled(Family::V3x0);
+    let mut line = line(stick, Config::default(), Some(known));
+    line.run_until(30, |line| line.up().is_some());
+    line.events.clear();
+    let long = |from: u16| {
+        let message = AF_INCOMING_MSG_EXT.request().with("srcaddrmode", 2u8).with("srcaddr", u64::from(from));
+        message.with("clusterid", 0x19u16).with("timestamp", 99u32).with("len", 300u16)
+    };
+    line.stick.tell(long(0x1234));
+    line.flush();
+    line.run(Duration::from_millis(200));
+    let whole = line.events.iter().find_map(|event| match event {
+        NcpEvent::Message(message) => Some((message.from, message.payload.clone())),
+        _ => None,
+    });
+    assert_eq!(whole, Some((Nwk(0x1234), [vec![0xaa; 240], vec![0xaa; 60]].concat())));
+    for from in 0..200 {
+        line.stick.tell(long(from));
+    }
+    line.flush();
+    line.run(2 * HOP);
+    line.znp.command(line.now, NcpCommand::PermitJoin { tag: 1, seconds: 60, via: None });
+    line.flush();
+    line.run(Duration::from_secs(2));
+    assert!(line.events.contains(&NcpEvent::Done { tag: 1, result: Ok(Reply::Nothing) }));
+}

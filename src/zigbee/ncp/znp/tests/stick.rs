@@ -212,6 +212,10 @@ impl Stick {
                 let answer = answer.with("panid", self.pan_id).with("extendedpanid", self.extended_pan_id);
                 answer.with("channel", self.channel)
             }
+            "dataRetrieve" => {
+                assert_eq!(asked.u32("timestamp"), 99);
+                answer.with("data", vec![0xaau8; asked.u8("length").into()])
+            }
             "addrmgrNwkAddrLookup" => answer.with("extaddr", 7u64),
             "assocGetWithAddress" => answer.with("nwkaddr", asked.u16("nwkaddr")).with("noderelation", 1u8),
             "dataRequest" | "dataRequestExt" if !self.endpoints.contains(&asked.u8("srcendpoint")) => {
