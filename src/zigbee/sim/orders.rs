@@ -7,6 +7,9 @@ use super::device::Out;
 use super::device::models::{COLOR, HUMIDITY, LEVEL, ON_OFF, TEMPERATURE};
 use super::{AirFaults, Device, Generation, LineFaults, Parent, Quirks, Simulator};
 
+/// Reports at once; more than any house has devices.
+const BURST_MAX: usize = 10_000;
+
 /// An order that makes no sense, for the person who gave it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
@@ -86,6 +89,15 @@ pub const ORDERS: &[Order] = &[
     all("unhang", "the stick starts anew", 0..=0, |sim, now, _| {
         sim.hang_stick(now, false);
         Some(String::new())
+    }),
+    all("chatter SECONDS", "all say what they measure so often, asked for or not; 0 ends it", 1..=1, |sim, now, at| {
+        let seconds: f64 = at[0].parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds))?;
+        sim.world.chatter(now, (seconds > 0.0).then(|| Duration::from_secs_f64(seconds)));
+        Some(String::new())
+    }),
+    all("burst COUNT", "so many reports at once", 1..=1, |sim, now, at| {
+        let count = at[0].parse().ok().filter(|count| *count <= BURST_MAX)?;
+        Some(format!("reports={}", sim.world.burst(now, count)))
     }),
     all("swap [3.x.0|3.0.x]", "another stick, fresh from the shop, in its place", 0..=1, swap),
     all("status", "counts of violations, requests and unknown commands; the network", 0..=0, |sim, _, _| {

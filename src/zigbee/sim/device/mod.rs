@@ -271,6 +271,29 @@ impl Device {
         }
     }
 
+    /// Says to the coordinator what it measures, one further each time, asked for or not: for those who try how much a host
+    /// can bear. False: it measures nothing.
+    pub fn chatter(&mut self, out: &mut Out) -> bool {
+        const MEASURED: [(u16, u16); 3] = [(models::TEMPERATURE, 0), (models::ELECTRICAL, 0x050b), (models::LEVEL, 0)];
+        let has = |at: &(u16, u16)| self.attribute(at.0, at.1).is_some();
+        let Some((cluster, id)) = MEASURED.into_iter().find(has) else {
+            return false;
+        };
+        let found = self.endpoints.iter().find(|endpoint| endpoint.attributes.contains_key(&(cluster, id)));
+        let endpoint = found.map_or(1, |endpoint| endpoint.spec.id);
+        let value = self.get(endpoint, cluster, id) % 200 + 1;
+        self.put(endpoint, cluster, id, value);
+        let Some(attribute) = self.endpoint(endpoint).and_then(|state| state.attributes.get(&(cluster, id))) else {
+            return false;
+        };
+        let record = Writer::new().u16(id).u8(attribute.spec.kind).bytes(&attribute.value);
+        let frame = Writer::new().u8(0x18).u8(self.next_sequence()).u8(0x0a).bytes(&record.0);
+        let mut draft = self.draft(endpoint, cluster, Target::Device { ieee: self.ieee, endpoint: 1 }, frame.0, false);
+        (draft.to, draft.aps.to) = (Recipient::Addressed, To::Device(Nwk::COORDINATOR));
+        out.messages.push(draft);
+        true
+    }
+
     fn endpoint(&self, id: u8) -> Option<&EndpointState> {
         self.endpoints.iter().find(|endpoint| endpoint.spec.id == id)
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::clusters::Done;
 use super::foundation::{self, Heard, zcl};
 use super::models::TUYA;
-use super::{Device, Out, Target};
+use super::{Device, Out, Recipient, Target};
+use crate::zigbee::sim::air::To;
 use crate::zigbee::sim::bytes::{Reader, Writer};
-use crate::zigbee::types::Ieee;
+use crate::zigbee::types::Nwk;
 
 const BOOL: u8 = 1;
 const VALUE: u8 = 2;
@@ -76,15 +77,11 @@ pub fn turn(device: &mut Device, number: u8, value: i64, out: &mut Out) {
     };
     point.1 = if point.0 == BOOL { vec![u8::from(value != 0)] } else { (value as u32).to_be_bytes().to_vec() };
     let (kind, value) = point.clone();
-    let Some(coordinator) = device.membership.map(|_| Ieee(0)) else {
-        return;
-    };
     let sequence = u16::from(device.next_sequence());
     let len = (value.len() as u16).to_be_bytes();
     let told = Writer::new().bytes(&sequence.to_be_bytes()).u8(number).u8(kind).bytes(&len).bytes(&value);
     let frame = Writer::new().u8(0x19).u8(device.next_sequence()).u8(0x02).bytes(&told.0);
-    let mut draft = device.draft(1, TUYA, Target::Device { ieee: coordinator, endpoint: 1 }, frame.0, false);
-    draft.to = super::Recipient::Addressed;
-    draft.aps.to = crate::zigbee::sim::air::To::Device(crate::zigbee::types::Nwk::COORDINATOR);
+    let mut draft = device.draft(1, TUYA, Target::Device { ieee: device.ieee, endpoint: 1 }, frame.0, false);
+    (draft.to, draft.aps.to) = (Recipient::Addressed, To::Device(Nwk::COORDINATOR));
     out.messages.push(draft);
 }

@@ -140,6 +140,10 @@ enum Happening {
         device: usize,
         rejoin: bool,
     },
+    /// It says what it measures, and again after a while.
+    Chatter {
+        device: usize,
+    },
     /// The radios move to another channel together.
     Channel {
         device: usize,
@@ -195,6 +199,7 @@ pub struct World {
     arrivals: VecDeque<Arrival>,
     news: VecDeque<News>,
     violations: u64,
+    chatter_every: Option<Duration>,
 }
 
 impl World {
@@ -218,6 +223,7 @@ impl World {
             arrivals: VecDeque::new(),
             news: VecDeque::new(),
             violations: 0,
+            chatter_every: None,
         }
     }
 
@@ -335,6 +341,14 @@ impl World {
             }
             Happening::GiveUp { device } => self.radios[device].threshold = None,
             Happening::Gone { device, rejoin } => self.gone(at, device, rejoin),
+            Happening::Chatter { device } => {
+                if let Some(every) = self.chatter_every {
+                    self.touch(at, device, |device, out| {
+                        device.chatter(out);
+                    });
+                    self.plan(at + every, Happening::Chatter { device });
+                }
+            }
             Happening::Channel { device, channel } => {
                 if let Some(membership) = self.devices[device].membership.as_mut() {
                     membership.network.channel.0 = channel;
@@ -403,6 +417,28 @@ impl World {
             self.plan(now + self.latency * 20, Happening::Announce { device });
         }
         self.reindex(device);
+    }
+
+    /// All say what they measure every so often, each at a moment of its own; `None`: no more.
+    pub fn chatter(&mut self, now: Instant, every: Option<Duration>) {
+        self.agenda.retain(|_, happening| !matches!(happening, Happening::Chatter { .. }));
+        self.chatter_every = every;
+        let count = self.devices.len() as u32;
+        for device in 0..self.devices.len() {
+            if let Some(every) = every {
+                self.plan(now + every * device as u32 / count, Happening::Chatter { device });
+            }
+        }
+    }
+
+    /// So many reports at once, of one device after the other. Returns how many there were.
+    pub fn burst(&mut self, now: Instant, count: usize) -> usize {
+        let paired: Vec<usize> = (0..self.devices.len()).filter(|at| self.devices[*at].membership.is_some()).collect();
+        let mut told = 0;
+        for device in paired.iter().cycle().take(if paired.is_empty() { 0 } else { count }) {
+            self.touch(now, *device, |device, out| told += usize::from(device.chatter(out)));
+        }
+        told
     }
 
     /// How many hops it is away from the coordinator.
