@@ -1,6 +1,7 @@
 //! The host on the simulated stick: every kind of device, every fault, and what is claimed against what is true.
 
 mod house;
+mod load;
 
 use std::time::Duration;
 
