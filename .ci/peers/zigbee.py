@@ -165,8 +165,13 @@ class Zigbee2Mqtt(Child):
 
     def start(self):
         began = self.starts()
-        # The page that asks for a configuration is not wanted: there is one.
-        self.process = spawn(self.argv, self.log, {"ZIGBEE2MQTT_DATA": str(self.folder), "Z2M_ONBOARD_NO_SERVER": "1"})
+        # The page that asks for a configuration is not wanted: there is one. Within a checkout it would take that for its own
+        # sources, and build them.
+        environment = os.environ | {"ZIGBEE2MQTT_DATA": str(self.folder), "Z2M_ONBOARD_NO_SERVER": "1"}
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, cwd=self.folder, preexec_fn=die_with_parent
+            )
         wait_for(lambda: self.starts() > began or self.process.poll() is not None, START_S)
         if self.process.poll() is not None:
             raise CannotStart(f"Zigbee2MQTT ended with {self.process.returncode}\n{tail(self.log)}")
