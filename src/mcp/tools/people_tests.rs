@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::auth::Moment;
 use crate::common::config::{Auth, Config};
+use crate::mcp::call::{Call, Outcome};
 use crate::mcp::tools::tokens;
 
 struct House {

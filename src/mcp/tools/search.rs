@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Tool;
+use super::typed::{Steps, read, tool_of};
 use crate::auth;
 use crate::common::error::ErrorCode;
 use crate::common::who::{Principal, Role};
-use crate::mcp::call::{Call, Fault, Outcome, ToolOutput};
+use crate::mcp::call::{Call, Fault, Outcome};
 use crate::mcp::definition::{Annotations, Definition};
 use crate::mcp::search::Finder;
 
@@ -31,8 +32,8 @@ const DESCRIPTION_BYTES_MAX: usize = 400;
 /// The three of them.
 pub fn tools(finder: &Arc<Finder>) -> Vec<Arc<dyn Tool>> {
     vec![
-        Arc::new(Search { definition: Arc::new(search_definition()), finder: finder.clone() }),
-        Arc::new(Describe { definition: Arc::new(describe_definition()), finder: finder.clone() }),
+        tool_of(finder, search_definition(), search),
+        tool_of(finder, describe_definition(), describe),
         Arc::new(CallTool { definition: Arc::new(call_definition()), finder: finder.clone() }),
     ]
 }
@@ -122,57 +123,25 @@ fn call_definition() -> Definition {
     Definition { pinned: true, output: None, ..tool }
 }
 
-struct Search {
-    definition: Arc<Definition>,
-    finder: Arc<Finder>,
+async fn search(finder: Arc<Finder>, asked: Question, who: Arc<Principal>, _: Steps) -> Result<Hits, Fault> {
+    let limit = asked.limit.unwrap_or(HITS_DEFAULT).clamp(1, HITS_MAX);
+    let hits = finder.search(&asked.query, &who, limit).into_iter();
+    Ok(Hits { tools: hits.map(|(tool, score)| Hit::of(&tool, score)).collect() })
 }
 
-impl Tool for Search {
-    fn definition(&self) -> Arc<Definition> {
-        self.definition.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let finder = self.finder.clone();
-        Box::pin(async move {
-            let Question { query, limit } = arguments(call.arguments)?;
-            let limit = limit.unwrap_or(HITS_DEFAULT).clamp(1, HITS_MAX);
-            let hits = finder.search(&query, &call.who, limit).into_iter();
-            let tools = hits.map(|(tool, score)| Hit::of(&tool, score)).collect();
-            done(&Hits { tools })
-        })
-    }
+async fn describe(finder: Arc<Finder>, asked: Named, who: Arc<Principal>, _: Steps) -> Result<Described, Fault> {
+    let tool = visible(&finder, &who, &asked.name).ok_or_else(|| missing(&finder, &who, &asked.name))?;
+    Ok(Described {
+        name: tool.name.clone(),
+        title: tool.title.clone(),
+        description: tool.description.clone(),
+        input_schema: tool.input.clone(),
+        output_schema: tool.output.clone(),
+        destructive: tool.annotations.is_destructive(),
+    })
 }
 
-struct Describe {
-    definition: Arc<Definition>,
-    finder: Arc<Finder>,
-}
-
-impl Tool for Describe {
-    fn definition(&self) -> Arc<Definition> {
-        self.definition.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let found = arguments(call.arguments).and_then(|Named { name }| {
-            let tool = visible(&self.finder, &call.who, &name);
-            tool.ok_or_else(|| missing(&self.finder, &call.who, &name))
-        });
-        Box::pin(async move {
-            let tool = found?;
-            done(&Described {
-                name: tool.name.clone(),
-                title: tool.title.clone(),
-                description: tool.description.clone(),
-                input_schema: tool.input.clone(),
-                output_schema: tool.output.clone(),
-                destructive: tool.annotations.is_destructive(),
-            })
-        })
-    }
-}
-
+/// By hand: what it calls gets whoever called, with all that they can be reached by.
 struct CallTool {
     definition: Arc<Definition>,
     finder: Arc<Finder>,
@@ -186,7 +155,7 @@ impl Tool for CallTool {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
         let finder = self.finder.clone();
         Box::pin(async move {
-            let Called { name, arguments } = self::arguments(call.arguments)?;
+            let Called { name, arguments } = read(call.arguments)?;
             if [SEARCH, DESCRIBE, CALL].contains(&name.as_str()) {
                 return Err(Fault::new(
                     ErrorCode::BadRequest,
@@ -224,14 +193,4 @@ fn missing(finder: &Finder, who: &Principal, name: &str) -> Fault {
     let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
     let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
     Fault::new(ErrorCode::NotFound, format!("there is no tool called \"{shown}\"{hint}"))
-}
-
-fn arguments<T: serde::de::DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, Fault> {
-    serde_json::from_value(Value::Object(arguments))
-        .map_err(|error| Fault::new(ErrorCode::BadRequest, error.to_string()))
-}
-
-fn done(result: &impl Serialize) -> Result<Outcome, Fault> {
-    let value = serde_json::to_value(result).expect("the hub's own types have text keys only");
-    Ok(Outcome::Done(ToolOutput::structured(value)))
 }

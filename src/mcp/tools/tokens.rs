@@ -3,35 +3,46 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::users::{Deleted, Page, arguments, done, fault, in_person};
+use super::typed::{About, Deleted, not_read};
+use super::users::{Door, Page, fault, in_person};
+use super::{Tool, tool};
 use crate::auth::{Created, Gate};
 use crate::common::error::ErrorCode;
 use crate::common::time::UnixMillis;
-use crate::common::who::Role;
-use crate::mcp::call::{Call, Fault, Outcome};
-use crate::mcp::definition::{Annotations, Definition};
-use crate::mcp::tools::Tool;
+use crate::common::who::{Principal, Role};
+use crate::mcp::call::Fault;
+use crate::mcp::definition::Annotations;
 use crate::store::{Store, Token};
 
 /// All tools of this family.
 pub fn tools(gate: &Gate, store: &Store) -> Vec<Arc<dyn Tool>> {
-    let door = || Door { gate: gate.clone(), store: store.clone() };
-    vec![Arc::new(List(door(), list())), Arc::new(Create(door(), create())), Arc::new(Revoke(door(), revoke()))]
+    let door = &Arc::new(Door { gate: gate.clone(), store: store.clone() });
+    let list = About {
+        name: "tokens.list",
+        title: "List tokens",
+        description: "The tokens that open this hub, with when each was last seen. Whoever is no owner sees their own.",
+        annotations: Annotations::READS,
+        access: Role::Member,
+    };
+    let create = About {
+        name: "tokens.create",
+        title: "Make a token",
+        description: "Makes a token for a program or a panel, and shows it this once. Whoever is no owner makes their own.",
+        annotations: Annotations::ADDS,
+        ..list
+    };
+    let revoke = About {
+        name: "tokens.revoke",
+        title: "Revoke a token",
+        description: "Takes a token away: whoever is connected with it is out at once.",
+        annotations: Annotations::DESTROYS,
+        ..list
+    };
+    vec![tool(door, list, all), tool(door, create, make), tool(door, revoke, take)]
 }
-
-#[derive(Clone)]
-struct Door {
-    gate: Gate,
-    store: Store,
-}
-
-struct List(Door, Arc<Definition>);
-struct Create(Door, Arc<Definition>);
-struct Revoke(Door, Arc<Definition>);
 
 /// A token as its owner sees it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -118,95 +129,35 @@ struct ToRevoke {
     if_revision: Option<u64>,
 }
 
-fn list() -> Arc<Definition> {
-    Arc::new(Definition::native::<ToList, Listed>(
-        "tokens.list",
-        "List tokens",
-        "The tokens that open this hub, with when each was last seen. Whoever is no owner sees their own.",
-        Annotations::READS,
-        Role::Member,
-    ))
+async fn all(door: Arc<Door>, wanted: ToList, who: Arc<Principal>) -> Result<Listed, Fault> {
+    let ToList { user, limit, cursor } = wanted;
+    let mut tokens = door.store.list::<Token>().await.map_err(not_read)?;
+    tokens.retain(|token| who.may_see(&token.user) && user.as_ref().is_none_or(|user| *user == token.user));
+    let (tokens, next_cursor) = Page { limit, cursor }.of(tokens, |token| &token.id);
+    let current = who.token.as_deref();
+    Ok(Listed { tokens: tokens.into_iter().map(|token| Shown::new(token, current)).collect(), next_cursor })
 }
 
-fn create() -> Arc<Definition> {
-    Arc::new(Definition::native::<ToCreate, Made>(
-        "tokens.create",
-        "Make a token",
-        "Makes a token for a program or a panel, and shows it this once. Whoever is no owner makes their own.",
-        Annotations::ADDS,
-        Role::Member,
-    ))
+async fn make(door: Arc<Door>, wanted: ToCreate, who: Arc<Principal>) -> Result<Made, Fault> {
+    in_person(&who)?;
+    let ToCreate { name, user, expires_at_ms } = wanted;
+    let user = user.unwrap_or_else(|| who.user.to_string());
+    if !who.may_see(&user) {
+        return Err(Fault::new(ErrorCode::Forbidden, "tokens of others are an owner's to make"));
+    }
+    let Created { token, secret } = door.gate.create_token(&user, &name, expires_at_ms).await.map_err(fault)?;
+    tracing::info!(user, token = token.id, by = &*who.user, "a token was made");
+    Ok(Made { shown: Shown::new(token, None), token: secret.expose().to_owned() })
 }
 
-fn revoke() -> Arc<Definition> {
-    Arc::new(Definition::native::<ToRevoke, Deleted>(
-        "tokens.revoke",
-        "Revoke a token",
-        "Takes a token away: whoever is connected with it is out at once.",
-        Annotations::DESTROYS,
-        Role::Member,
-    ))
-}
-
-impl Tool for List {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
+async fn take(door: Arc<Door>, ToRevoke { id, if_revision }: ToRevoke, who: Arc<Principal>) -> Result<Deleted, Fault> {
+    in_person(&who)?;
+    let missing = || Fault::new(ErrorCode::NotFound, "there is no token of this id (that you may see)");
+    let found = door.store.get::<Token>(&id).await.map_err(not_read)?;
+    let token = found.filter(|token| who.may_see(&token.user)).ok_or_else(missing)?;
+    if !door.gate.revoke_token(&id, if_revision).await.map_err(fault)? {
+        return Err(missing());
     }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            let ToList { user, limit, cursor } = arguments(&call)?;
-            let mut tokens = door.store.list::<Token>().await.map_err(|error| fault(&error.into()))?;
-            tokens
-                .retain(|token| call.who.may_see(&token.user) && user.as_ref().is_none_or(|user| *user == token.user));
-            let (tokens, next_cursor) = Page { limit, cursor }.of(tokens, |token| &token.id);
-            let current = call.who.token.as_deref();
-            done(&Listed { tokens: tokens.into_iter().map(|token| Shown::new(token, current)).collect(), next_cursor })
-        })
-    }
-}
-
-impl Tool for Create {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            in_person(&call)?;
-            let ToCreate { name, user, expires_at_ms } = arguments(&call)?;
-            let user = user.unwrap_or_else(|| call.who.user.to_string());
-            if !call.who.may_see(&user) {
-                return Err(Fault::new(ErrorCode::Forbidden, "tokens of others are an owner's to make"));
-            }
-            let made = door.gate.create_token(&user, &name, expires_at_ms).await.map_err(|why| fault(&why))?;
-            let Created { token, secret } = made;
-            tracing::info!(user, token = token.id, by = &*call.who.user, "a token was made");
-            done(&Made { shown: Shown::new(token, None), token: secret.expose().to_owned() })
-        })
-    }
-}
-
-impl Tool for Revoke {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            in_person(&call)?;
-            let ToRevoke { id, if_revision } = arguments(&call)?;
-            let missing = || Fault::new(ErrorCode::NotFound, "there is no token of this id (that you may see)");
-            let found = door.store.get::<Token>(&id).await.map_err(|error| fault(&error.into()))?;
-            let token = found.filter(|token| call.who.may_see(&token.user)).ok_or_else(missing)?;
-            if !door.gate.revoke_token(&id, if_revision).await.map_err(|why| fault(&why))? {
-                return Err(missing());
-            }
-            tracing::info!(user = token.user, token = id, by = &*call.who.user, "a token was revoked");
-            done(&Deleted { deleted: true })
-        })
-    }
+    tracing::info!(user = token.user, token = id, by = &*who.user, "a token was revoked");
+    Ok(Deleted { deleted: true })
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Tool;
 use crate::common::error::{ErrorBody, ErrorCode};
@@ -58,12 +58,22 @@ where
     R: Future<Output = Result<O, Fault>> + Send + 'static,
 {
     let About { name, title, description, annotations, access } = about;
-    let definition = Arc::new(Definition::native::<I, O>(name, title, description, annotations, access));
+    tool_of(state, Definition::native::<I, O>(name, title, description, annotations, access), run)
+}
+
+/// The same for a definition that says more.
+pub fn tool_of<S, I, O, F, R>(state: &Arc<S>, definition: Definition, run: F) -> Arc<dyn Tool>
+where
+    S: Send + Sync + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + 'static,
+    F: Fn(Arc<S>, I, Arc<Principal>, Steps) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Result<O, Fault>> + Send + 'static,
+{
+    let definition = Arc::new(definition);
     let answer = move |state: Arc<S>, call: Call| -> BoxFuture<'static, Result<Outcome, Fault>> {
         Box::pin(async move {
-            let input = serde_json::from_value(Value::Object(call.arguments));
-            let input = input.map_err(|error| Fault::new(ErrorCode::BadRequest, format!("arguments: {error}")))?;
-            let output = run(state, input, call.who, Steps(call.reach.progress)).await?;
+            let output = run(state, read(call.arguments)?, call.who, Steps(call.reach.progress)).await?;
             let output = serde_json::to_value(&output)
                 .map_err(|error| Fault::new(ErrorCode::Internal, format!("the result cannot be written: {error}")))?;
             // A result with an error in it is a failure that has something to show.
@@ -72,6 +82,11 @@ where
         })
     };
     Arc::new(Typed { definition, state: state.clone(), run: answer })
+}
+
+/// Arguments in their own type. They have been held against its schema.
+pub fn read<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, Fault> {
+    serde_json::from_value(Value::Object(arguments)).map_err(|error| bad_request(format!("arguments: {error}")))
 }
 
 /// Tells whoever called how far it is; nobody, where nobody wants to know.

@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::typed::{About, Deleted};
+use super::users::in_person;
 use super::{Nothing, Tool, tool};
 use crate::common::error::ErrorCode;
 use crate::common::secret::Secret;
 use crate::common::time::UnixMillis;
-use crate::common::who::{Door, Principal, Role};
+use crate::common::who::{Principal, Role};
 use crate::mcp::call::Fault;
 use crate::mcp::definition::Annotations;
 use crate::mcp::upstream::Aggregator;
@@ -288,17 +289,6 @@ async fn sign_in(aggregator: Arc<Aggregator>, asked: ToSignIn, who: Arc<Principa
         redirect_uri: Some(begun.redirect_uri),
         expires_at_ms: Some(begun.expires_at_ms),
     })
-}
-
-/// A model does not decide where a person signs in: it may have been talked into it.
-fn in_person(who: &Principal) -> Result<(), Fault> {
-    match who.door {
-        Door::Model => {
-            let text = "signing in is not done by a model: tell the person to do it, with `hearth mcp sign-in`";
-            Err(Fault::new(ErrorCode::Forbidden, text))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn which(asked: &Approve) -> Result<Which, Fault> {

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::typed::{About, Deleted, not_read};
+use super::{Tool, tool};
 use crate::auth::{Change, Gate, NewUser, Refused};
 use crate::common::error::ErrorCode;
 use crate::common::secret::Secret;
 use crate::common::time::UnixMillis;
 use crate::common::who::{Door as Way, Principal, Role};
-use crate::mcp::call::{Call, Fault, Outcome, ToolOutput};
-use crate::mcp::definition::{Annotations, Definition};
-use crate::mcp::tools::Tool;
+use crate::mcp::call::Fault;
+use crate::mcp::definition::Annotations;
 use crate::store::{Store, User};
 
 /// Entries of one page of a list.
@@ -22,27 +22,56 @@ pub(super) const PAGE_LEN_MAX: usize = 200;
 
 /// All tools of this family.
 pub fn tools(gate: &Gate, store: &Store) -> Vec<Arc<dyn Tool>> {
-    let door = || Door { gate: gate.clone(), store: store.clone() };
+    let door = &Arc::new(Door { gate: gate.clone(), store: store.clone() });
+    let list = About {
+        name: "users.list",
+        title: "List users",
+        description: "Everybody who may use this hub, by name. Whoever is no owner sees themselves.",
+        annotations: Annotations::READS,
+        access: Role::Guest,
+    };
+    let get = About {
+        name: "users.get",
+        title: "Show a user",
+        description: "One user: role, rooms, and what is granted or refused. Whoever is no owner sees themselves alone.",
+        ..list
+    };
+    let create = About {
+        name: "users.create",
+        title: "Add a user",
+        description: "Lets somebody in: an owner, a member of the household, a device on the wall, or a guest.",
+        annotations: Annotations::ADDS,
+        access: Role::Owner,
+    };
+    let set = About {
+        name: "users.set",
+        title: "Change a user",
+        description: "Changes what is named and leaves the rest. Whoever is no owner may change their own display_name and password. The \
+                      last owner stays one.",
+        annotations: Annotations::SETS,
+        access: Role::Member,
+    };
+    let delete = About {
+        name: "users.delete",
+        title: "Remove a user",
+        description: "Removes a user with all their tokens: whoever is connected with one is out at once. The last owner stays.",
+        annotations: Annotations::DESTROYS,
+        access: Role::Owner,
+    };
     vec![
-        Arc::new(List(door(), list())),
-        Arc::new(Get(door(), get())),
-        Arc::new(Create(door(), create())),
-        Arc::new(Set(door(), set())),
-        Arc::new(Delete(door(), delete())),
+        tool(door, list, all),
+        tool(door, get, one),
+        tool(door, create, add),
+        tool(door, set, change),
+        tool(door, delete, remove),
     ]
 }
 
-#[derive(Clone)]
-struct Door {
-    gate: Gate,
-    store: Store,
+/// What the tools of users and tokens work with.
+pub(super) struct Door {
+    pub gate: Gate,
+    pub store: Store,
 }
-
-struct List(Door, Arc<Definition>);
-struct Get(Door, Arc<Definition>);
-struct Create(Door, Arc<Definition>);
-struct Set(Door, Arc<Definition>);
-struct Delete(Door, Arc<Definition>);
 
 /// A user as the house sees them.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -184,173 +213,63 @@ struct ToDelete {
     if_revision: Option<u64>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Deleted {
-    pub deleted: bool,
-}
-
 /// A field that is there, be it null.
 fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-fn list() -> Arc<Definition> {
-    Arc::new(Definition::native::<Page, Listed>(
-        "users.list",
-        "List users",
-        "Everybody who may use this hub, by name. Whoever is no owner sees themselves.",
-        Annotations::READS,
-        Role::Guest,
-    ))
+async fn all(door: Arc<Door>, page: Page, who: Arc<Principal>) -> Result<Listed, Fault> {
+    let mut users = door.store.list::<User>().await.map_err(not_read)?;
+    users.retain(|user| who.may_see(&user.name));
+    let (users, next_cursor) = page.of(users, |user| &user.name);
+    Ok(Listed { users: users.into_iter().map(Shown::from).collect(), next_cursor })
 }
 
-fn get() -> Arc<Definition> {
-    Arc::new(Definition::native::<Named, Shown>(
-        "users.get",
-        "Show a user",
-        "One user: role, rooms, and what is granted or refused. Whoever is no owner sees themselves alone.",
-        Annotations::READS,
-        Role::Guest,
-    ))
+async fn one(door: Arc<Door>, Named { name }: Named, who: Arc<Principal>) -> Result<Shown, Fault> {
+    let found = door.store.get::<User>(&name).await.map_err(not_read)?;
+    found.filter(|user| who.may_see(&user.name)).map(Shown::from).ok_or_else(|| nobody(&name))
 }
 
-fn create() -> Arc<Definition> {
-    Arc::new(Definition::native::<ToCreate, Shown>(
-        "users.create",
-        "Add a user",
-        "Lets somebody in: an owner, a member of the household, a device on the wall, or a guest.",
-        Annotations::ADDS,
-        Role::Owner,
-    ))
+async fn add(door: Arc<Door>, new: ToCreate, who: Arc<Principal>) -> Result<Shown, Fault> {
+    in_person(&who)?;
+    let ToCreate { name, role, display_name, password, allow, deny, rooms } = new;
+    let password = password.map(Secret::new);
+    let base = NewUser::new(name, role.unwrap_or(Role::Member));
+    let new = NewUser { display_name, password, allow, deny, rooms, ..base };
+    let user = door.gate.create_user(new).await.map_err(fault)?;
+    tracing::info!(user = user.name, role = user.role.as_str(), by = &*who.user, "a user was added");
+    Ok(user.into())
 }
 
-fn set() -> Arc<Definition> {
-    Arc::new(Definition::native::<ToSet, Shown>(
-        "users.set",
-        "Change a user",
-        "Changes what is named and leaves the rest. Whoever is no owner may change their own display_name and password. The \
-         last owner stays one.",
-        Annotations::SETS,
-        Role::Member,
-    ))
+async fn change(door: Arc<Door>, change: ToSet, who: Arc<Principal>) -> Result<Shown, Fault> {
+    in_person(&who)?;
+    let ToSet { name, role, display_name, password, disabled, allow, deny, rooms, if_revision } = change;
+    let is_own = role.is_none() && disabled.is_none() && allow.is_none() && deny.is_none() && rooms.is_none();
+    may_change(&who, &name, is_own)?;
+    let password = password.map(|password| password.map(Secret::new));
+    let change = Change { display_name, role, password, disabled, allow, deny, rooms };
+    let changed = door.gate.change_user(&name, change, if_revision).await.map_err(fault)?;
+    let user = changed.ok_or_else(|| nobody(&name))?;
+    tracing::info!(user = user.name, by = &*who.user, "a user was changed");
+    Ok(user.into())
 }
 
-fn delete() -> Arc<Definition> {
-    Arc::new(Definition::native::<ToDelete, Deleted>(
-        "users.delete",
-        "Remove a user",
-        "Removes a user with all their tokens: whoever is connected with one is out at once. The last owner stays.",
-        Annotations::DESTROYS,
-        Role::Owner,
-    ))
-}
-
-impl Tool for List {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
+async fn remove(door: Arc<Door>, user: ToDelete, who: Arc<Principal>) -> Result<Deleted, Fault> {
+    in_person(&who)?;
+    let ToDelete { name, if_revision } = user;
+    if !door.gate.remove_user(&name, if_revision).await.map_err(fault)? {
+        return Err(nobody(&name));
     }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            let page: Page = arguments(&call)?;
-            let mut users = door.store.list::<User>().await.map_err(|error| fault(&error.into()))?;
-            users.retain(|user| call.who.may_see(&user.name));
-            let (users, next_cursor) = page.of(users, |user| &user.name);
-            done(&Listed { users: users.into_iter().map(Shown::from).collect(), next_cursor })
-        })
-    }
-}
-
-impl Tool for Get {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            let Named { name } = arguments(&call)?;
-            let found = door.store.get::<User>(&name).await.map_err(|error| fault(&error.into()))?;
-            match found.filter(|user| call.who.may_see(&user.name)) {
-                Some(user) => done(&Shown::from(user)),
-                None => Err(nobody(&name)),
-            }
-        })
-    }
-}
-
-impl Tool for Create {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            in_person(&call)?;
-            let ToCreate { name, role, display_name, password, allow, deny, rooms } = arguments(&call)?;
-            let password = password.map(Secret::new);
-            let base = NewUser::new(name, role.unwrap_or(Role::Member));
-            let new = NewUser { display_name, password, allow, deny, rooms, ..base };
-            let user = door.gate.create_user(new).await.map_err(|why| fault(&why))?;
-            tracing::info!(user = user.name, role = user.role.as_str(), by = &*call.who.user, "a user was added");
-            done(&Shown::from(user))
-        })
-    }
-}
-
-impl Tool for Set {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            in_person(&call)?;
-            let ToSet { name, role, display_name, password, disabled, allow, deny, rooms, if_revision } =
-                arguments(&call)?;
-            let is_own = role.is_none() && disabled.is_none() && allow.is_none() && deny.is_none() && rooms.is_none();
-            may_change(&call.who, &name, is_own)?;
-            let password = password.map(|password| password.map(Secret::new));
-            let change = Change { display_name, role, password, disabled, allow, deny, rooms };
-            match door.gate.change_user(&name, change, if_revision).await.map_err(|why| fault(&why))? {
-                Some(user) => {
-                    tracing::info!(user = user.name, by = &*call.who.user, "a user was changed");
-                    done(&Shown::from(user))
-                }
-                None => Err(nobody(&name)),
-            }
-        })
-    }
-}
-
-impl Tool for Delete {
-    fn definition(&self) -> Arc<Definition> {
-        self.1.clone()
-    }
-
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Outcome, Fault>> {
-        let door = self.0.clone();
-        Box::pin(async move {
-            in_person(&call)?;
-            let ToDelete { name, if_revision } = arguments(&call)?;
-            if !door.gate.remove_user(&name, if_revision).await.map_err(|why| fault(&why))? {
-                return Err(nobody(&name));
-            }
-            tracing::info!(user = name, by = &*call.who.user, "a user was removed");
-            done(&Deleted { deleted: true })
-        })
-    }
+    tracing::info!(user = name, by = &*who.user, "a user was removed");
+    Ok(Deleted { deleted: true })
 }
 
 /// Who may come in is not for a model to say: it may have been talked into it by what it has read, and a secret that it is
 /// told goes to its provider.
-pub(super) fn in_person(call: &Call) -> Result<(), Fault> {
-    match call.who.door {
+pub(super) fn in_person(who: &Principal) -> Result<(), Fault> {
+    match who.door {
         Way::Model => {
-            let text = "users and tokens are not changed by a model: tell the person to do it, with `hearth users` or on the page";
+            let text = "this is not done by a model: tell the person to do it, with `hearth` on the command line or on the page";
             Err(Fault::new(ErrorCode::Forbidden, text))
         }
         _ => Ok(()),
@@ -374,18 +293,7 @@ fn nobody(name: &str) -> Fault {
     Fault::new(ErrorCode::NotFound, format!("there is no user called \"{shown}\" (that you may see)"))
 }
 
-/// The arguments in their own type. They have been checked against its schema.
-pub(super) fn arguments<T: serde::de::DeserializeOwned>(call: &Call) -> Result<T, Fault> {
-    serde_json::from_value(call.arguments.clone().into())
-        .map_err(|error| Fault::new(ErrorCode::BadRequest, error.to_string()))
-}
-
-pub(super) fn done(result: &impl Serialize) -> Result<Outcome, Fault> {
-    let value = serde_json::to_value(result).expect("the hub's own types have text keys only");
-    Ok(Outcome::Done(ToolOutput::structured(value)))
-}
-
-pub(super) fn fault(why: &Refused) -> Fault {
+pub(super) fn fault(why: Refused) -> Fault {
     why.to_body().into()
 }
 
