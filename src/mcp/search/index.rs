@@ -16,6 +16,7 @@ const B: f32 = 0.5;
 
 /// What a word weighs by where it stands.
 const IN_NAME: f32 = 4.0;
+const IN_SERVER: f32 = 1.5;
 const IN_TITLE: f32 = 2.5;
 const IN_DESCRIPTION: f32 = 1.0;
 const IN_ARGUMENTS: f32 = 0.6;
@@ -130,7 +131,10 @@ impl Index {
     fn nearly<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a str> {
         self.terms.keys().map(|term| &**term).filter(move |term| {
             let shorter = word.len().min(term.len());
-            shorter >= 4 && (term.starts_with(word) || word.starts_with(term)) || shorter >= 5 && is_one_off(word, term)
+            let begins = shorter >= 4 && (term.starts_with(word) || word.starts_with(term));
+            // A short word has to begin the same, to be taken for another.
+            let is_typo = shorter >= 5 || shorter >= 3 && term.as_bytes()[0] == word.as_bytes()[0];
+            begins || is_typo && is_one_off(word, term)
         })
     }
 }
@@ -140,7 +144,7 @@ fn joined(words: &[Box<str>]) -> Vec<Box<str>> {
     words.windows(2).map(|pair| format!("{}{}", pair[0], pair[1]).into()).collect()
 }
 
-/// Whether one letter is wrong, missing, or too many.
+/// Whether one letter is wrong, missing, or too many, or two have changed places.
 fn is_one_off(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() <= b.len() { (a.as_bytes(), b.as_bytes()) } else { (b.as_bytes(), a.as_bytes()) };
     if long.len() - short.len() > 1 {
@@ -148,7 +152,13 @@ fn is_one_off(a: &str, b: &str) -> bool {
     }
     let same = short.iter().zip(long).take_while(|(a, b)| a == b).count();
     let rest = if short.len() == long.len() { &short[(same + 1).min(short.len())..] } else { &short[same..] };
-    long.ends_with(rest) && long.len() - rest.len() == same + 1
+    let are_swapped = || {
+        short.len() == long.len()
+            && same + 2 <= short.len()
+            && (short[same], short[same + 1]) == (long[same + 1], long[same])
+            && short[same + 2..] == long[same + 2..]
+    };
+    long.ends_with(rest) && long.len() - rest.len() == same + 1 || are_swapped()
 }
 
 /// One tool as words.
@@ -166,7 +176,9 @@ struct Weight {
 impl Document {
     fn of(tool: &Definition) -> Document {
         let mut document = Document { weights: HashMap::new(), length: 0.0 };
-        document.name(&tool.name, IN_NAME);
+        let (server, own) = tool.name.split_once("__").unwrap_or(("", &tool.name));
+        document.name(server, IN_SERVER);
+        document.name(own, IN_NAME);
         document.name(tool.title.as_deref().unwrap_or_default(), IN_TITLE);
         let end = tool.description.find(['.', '\n']).unwrap_or(tool.description.len());
         let (first, rest) = tool.description.split_at(end);

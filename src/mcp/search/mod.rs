@@ -3,6 +3,7 @@
 
 mod finder;
 mod index;
+mod meanings;
 mod words;
 
 pub use finder::Finder;

@@ -1,5 +1,6 @@
-//! How well tools are found: some thousand made-up tools, and questions in people's words with the tools that do it. A figure
-//! is held, so that a change of the search that makes it worse is seen.
+//! How well tools are found: those of real servers among a thousand made-up ones, and questions in people's words with the tools
+//! that do it. One half of the questions is what the search was tuned by, the other never was; a figure is held for each, so
+//! that a change of the search that makes it worse is seen.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +12,13 @@ use hearth::mcp::{Annotations, Call, Definition, Fault, Method, Origin, Outcome,
 use serde_json::{Map, Value, json};
 
 const SERVICES: &str = include_str!("services.txt");
-const QUESTIONS: &str = include_str!("questions.tsv");
+const REAL: &str = include_str!("real.jsonl");
+const SAME: &str = include_str!("same.txt");
 
-/// Of all questions, those whose tool is among the first five.
-const RECALL_5_MIN: f64 = 0.95;
+/// Half by half, with the least part of the questions whose tool is to be among the first five. The bar is 0.95; what was held
+/// out is below it, and the figure keeps it from getting worse.
+const QUESTIONS: [(&str, &str, f64); 2] =
+    [("tuned by", include_str!("questions.tsv"), 0.95), ("held out", include_str!("held_out.tsv"), 0.86)];
 
 /// Ways to say the verb of a name, in turn: real servers do not agree on theirs.
 const SAYINGS: [(&str, &str, &str); 3] =
@@ -56,7 +60,7 @@ impl Source for Shelf {
     }
 }
 
-/// The tools of the made-up servers.
+/// The tools of the real servers, which `NOTICE.md` names, and of the made-up ones.
 fn corpus() -> Vec<Arc<Definition>> {
     let mut tools = Vec::new();
     for line in SERVICES.lines().filter(|line| !line.starts_with('#')) {
@@ -70,20 +74,32 @@ fn corpus() -> Vec<Arc<Definition>> {
                 let (before, of, after) = SAYINGS[tools.len() % SAYINGS.len()];
                 let said = verb.replace('_', " ");
                 let description = format!("{before}{said} {what}{of} {server}{after}");
-                tools.push(Arc::new(tool(slug, &format!("{verb}_{noun}"), noun, &description)));
+                let arguments = json!({ format!("{noun}_id"): { "type": "string" } });
+                tools.push(Arc::new(tool(slug, &format!("{verb}_{noun}"), None, &description, arguments)));
             }
         }
     }
+    tools.extend(REAL.lines().map(|line| Arc::new(real(line))));
     tools.sort_by(|a, b| a.name.cmp(&b.name));
     tools
 }
 
-fn tool(slug: &str, name: &str, noun: &str, description: &str) -> Definition {
+/// A tool as its server lists it, with what of its schema is words.
+fn real(line: &str) -> Definition {
+    let said: Value = serde_json::from_str(line).expect("a line of JSON");
+    let text = |field: &str| said[field].as_str().expect("a text");
+    let arguments = said["arguments"].as_object().expect("names and what is said of them").iter();
+    let arguments = arguments.map(|(name, words)| (name.clone(), json!({ "description": words }))).collect();
+    let title = said["title"].as_str().map(Into::into);
+    tool(text("server"), text("name"), title, text("description"), Value::Object(arguments))
+}
+
+fn tool(slug: &str, name: &str, title: Option<String>, description: &str, arguments: Value) -> Definition {
     Definition {
         name: format!("{slug}__{name}").into(),
-        title: None,
+        title,
         description: description.into(),
-        input: json!({ "type": "object", "properties": { format!("{noun}_id"): { "type": "string" } } }),
+        input: json!({ "type": "object", "properties": arguments }),
         output: None,
         annotations: Annotations::default(),
         access: Role::Member,
@@ -106,27 +122,39 @@ fn the_tool_that_does_it_is_among_the_first_five() {
     let names: BTreeMap<_, _> = tools.iter().map(|tool| (tool.name.clone(), ())).collect();
     assert!(tools.len() >= 1000, "{} tools", tools.len());
     let (finder, _service) = finder(tools);
-    let house = Principal::house(Door::Mcp);
-    let (mut asked, mut first, mut missed) = (0, 0, Vec::new());
-    for line in QUESTIONS.lines().filter(|line| !line.starts_with('#')) {
-        let (question, wanted) = line.split_once('\t').expect("a question, a tab, tools");
-        let wanted: Vec<_> = wanted.split(' ').collect();
-        wanted.iter().for_each(|name| assert!(names.contains_key(*name), "there is no tool {name}"));
-        let found = finder.search(question, &house, 5);
-        asked += 1;
-        first += usize::from(found.first().is_some_and(|(tool, _)| wanted.contains(&&*tool.name)));
-        if !found.iter().any(|(tool, _)| wanted.contains(&&*tool.name)) {
-            let found: Vec<_> = found.iter().map(|(tool, score)| format!("{} {score:.1}", tool.name)).collect();
-            missed.push(format!("{question}: {} instead of {}", found.join(", "), wanted.join(" or ")));
+    let groups: Vec<Vec<&str>> =
+        SAME.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(' ').collect()).collect();
+    groups.iter().flatten().for_each(|name| assert!(names.contains_key(*name), "there is no tool {name}"));
+    let (house, mut short, mut all) = (Principal::house(Door::Mcp), Vec::new(), 0);
+    for (half, questions, recall_min) in QUESTIONS {
+        let (mut asked, mut first, mut missed) = (0, 0, Vec::new());
+        for line in questions.lines().filter(|line| !line.starts_with('#')) {
+            let (question, wanted) = line.split_once('\t').expect("a question, a tab, tools");
+            let mut wanted: Vec<_> = wanted.split(' ').collect();
+            wanted.iter().for_each(|name| assert!(names.contains_key(*name), "there is no tool {name}"));
+            let same = groups.iter().filter(|group| group.iter().any(|name| wanted.contains(name)));
+            let same: Vec<&str> = same.flatten().copied().collect();
+            wanted.extend(same);
+            let found = finder.search(question, &house, 5);
+            asked += 1;
+            first += usize::from(found.first().is_some_and(|(tool, _)| wanted.contains(&&*tool.name)));
+            if !found.iter().any(|(tool, _)| wanted.contains(&&*tool.name)) {
+                let found: Vec<_> = found.iter().map(|(tool, score)| format!("{} {score:.1}", tool.name)).collect();
+                missed.push(format!("{question}: {} instead of {}", found.join(", "), wanted.join(" or ")));
+            }
+        }
+        let recall = 1.0 - missed.len() as f64 / asked as f64;
+        println!(
+            "{half}: {asked} questions, {recall:.3} among the first five, {:.3} the first\n{}",
+            first as f64 / asked as f64,
+            missed.join("\n")
+        );
+        all += asked;
+        if recall < recall_min {
+            short.push(format!("{half}: {recall:.3}"));
         }
     }
-    let recall = 1.0 - missed.len() as f64 / asked as f64;
-    println!(
-        "{asked} questions: {recall:.3} among the first five, {:.3} the first\n{}",
-        first as f64 / asked as f64,
-        missed.join("\n")
-    );
-    assert!(asked >= 150 && recall >= RECALL_5_MIN, "recall {recall:.3} of {asked}:\n{}", missed.join("\n"));
+    assert!(all >= 150 && short.is_empty(), "{short:?} of {all}: see above");
 }
 
 #[test]
