@@ -5,20 +5,21 @@ builds the hub with the tools that the checks call (the feature `conformance`).
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
 import anyio
 import fastmcp
 import mcp
 from mcp import types
 
-from processes import CannotStart, Hub
+import checks
+import conformance
+from processes import Hub
 
 CLIENT_S = 20
 CALLS = 300
@@ -242,6 +243,16 @@ CHECKS = [
 ]
 
 
+@contextlib.contextmanager
+def house(options, folder):
+    hub = Hub(options.hub, "http://127.0.0.1:1", folder)
+    try:
+        hub.start()
+        yield World(hub, options)
+    finally:
+        hub.kill()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hub", required=True)
@@ -251,34 +262,12 @@ def main():
     parser.add_argument("--client", required=True)
     parser.add_argument("checks", nargs="*")
     options = parser.parse_args()
-    import conformance
-
-    passed = failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        hub = Hub(options.hub, "http://127.0.0.1:1", folder)
-        try:
-            hub.start()
-            world = World(hub, options)
-            for check in CHECKS:
-                if options.checks and check.__name__ not in options.checks:
-                    continue
-                try:
-                    more = check(world)
-                    passed += 1
-                    print(f"ok   {check.__doc__}" + (f": {more}" if more else ""), flush=True)
-                except Exception:
-                    failed += 1
-                    print(f"FAIL {check.__doc__}\n{traceback.format_exc()}", flush=True)
-            if not options.checks:
-                more = conformance.suites(options, hub, folder)
-                passed, failed = passed + more[0], failed + more[1]
-        except CannotStart as error:
-            failed += 1
-            print(f"FAIL {error}")
-        finally:
-            hub.kill()
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return checks.run(
+        CHECKS,
+        options.checks,
+        lambda folder: house(options, folder),
+        lambda world, folder: conformance.suites(options, world.hub, folder),
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ client gets shows what was asked.
 
 import argparse
 import asyncio
+import contextlib
 import http.server
 import json
 import os
@@ -15,13 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from pathlib import Path
 
 import openai
 from pydantic import BaseModel
 
-from processes import CannotStart, Hub
+import checks
+from processes import Hub
 
 CLIENT_S = 20
 LEFT_S = 2.0  # from a client's leaving to the provider's knowing
@@ -278,35 +279,23 @@ def chat_program(world):
 CHECKS = [whole, streamed, conversation, tools, structured, picture, errors, cut_off, leaving, many, models, chat_program]
 
 
+@contextlib.contextmanager
+def house(options, folder):
+    provider = Provider()
+    hub = Hub(options.hub, provider.url, folder)
+    try:
+        hub.start()
+        yield World(provider, hub)
+    finally:
+        hub.kill()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hub", required=True)
     parser.add_argument("checks", nargs="*")
     options = parser.parse_args()
-    passed = failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        provider = Provider()
-        hub = Hub(options.hub, provider.url, folder)
-        try:
-            hub.start()
-            world = World(provider, hub)
-            for check in CHECKS:
-                if options.checks and check.__name__ not in options.checks:
-                    continue
-                try:
-                    more = check(world)
-                    passed += 1
-                    print(f"ok   {check.__doc__}" + (f": {more}" if more else ""), flush=True)
-                except Exception:
-                    failed += 1
-                    print(f"FAIL {check.__doc__}\n{traceback.format_exc()}", flush=True)
-        except CannotStart as error:
-            failed += 1
-            print(f"FAIL {error}")
-        finally:
-            hub.kill()
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return checks.run(CHECKS, options.checks, lambda folder: house(options, folder))
 
 
 if __name__ == "__main__":
