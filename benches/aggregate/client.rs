@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// The longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// The longest wait for one answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an endpoint is spoken to.
 #[derive(Clone, Copy, PartialEq)]

@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 
 use crate::client::Wire;
 
-/// How long one may take to answer at all.
-const START_DEADLINE: Duration = Duration::from_secs(180);
+/// How long one may take to open its port.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// What is shown of the log of one that did not get there, bytes of its end.
+const LAST_WORDS_BYTES: usize = 300;
 
 /// Which one.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,6 +24,18 @@ pub enum Kind {
     McpHub,
     McpProxy,
     Fastmcp,
+}
+
+impl Tools {
+    /// Whether one is there at all.
+    pub fn has(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Hearth => true,
+            Kind::McpHub => self.node.is_some() && self.mcp_hub.is_some(),
+            Kind::McpProxy => self.mcp_proxy.is_some(),
+            Kind::Fastmcp => self.fastmcp.is_some(),
+        }
+    }
 }
 
 impl Kind {
@@ -65,6 +80,7 @@ pub struct Running {
     child: Child,
     pub address: SocketAddr,
     pub began: Instant,
+    log: PathBuf,
 }
 
 impl Drop for Running {
@@ -82,6 +98,18 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The end of its log, on one line.
+    pub fn last_words(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let end = String::from_utf8_lossy(&log[log.len().saturating_sub(LAST_WORDS_BYTES)..]).into_owned();
+        end.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Bytes of its own, without its children.
     pub fn pss_bytes(&self) -> u64 {
         let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap_or_default();
@@ -121,8 +149,8 @@ fn server(tools: &Tools, number: usize, faulty: bool) -> (String, Vec<String>) {
     (tools.tiny.display().to_string(), vec![slug(number), "5".into(), fault.into()])
 }
 
-/// Starts one with so many servers behind it, in a folder of its own; `None` where it is not installed.
-pub fn start(kind: Kind, tools: &Tools, folder: &Path, servers: usize, faulty: bool) -> Option<Running> {
+/// Starts one with so many servers behind it, in a folder of its own.
+pub fn start(kind: Kind, tools: &Tools, folder: &Path, servers: usize, faulty: bool) -> Result<Running, String> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     drop(listener);
@@ -157,10 +185,10 @@ pub fn start(kind: Kind, tools: &Tools, folder: &Path, servers: usize, faulty: b
                 .into();
             let path = folder.join("servers.json");
             std::fs::write(&path, json!({ "mcpServers": rows }).to_string()).expect("a folder of our own");
-            others(kind, tools, &path, address)?
+            others(kind, tools, &path, address).ok_or("it is not installed")?
         }
     };
-    Some(run(command, address, folder))
+    run(command, address, folder)
 }
 
 fn others(kind: Kind, tools: &Tools, config: &Path, address: SocketAddr) -> Option<Command> {
@@ -187,16 +215,23 @@ fn others(kind: Kind, tools: &Tools, config: &Path, address: SocketAddr) -> Opti
     Some(command)
 }
 
-fn run(mut command: Command, address: SocketAddr, folder: &Path) -> Running {
+fn run(mut command: Command, address: SocketAddr, folder: &Path) -> Result<Running, String> {
     use std::os::unix::process::CommandExt;
-    let log = std::fs::File::create(folder.join("log")).expect("a folder of our own");
+    let path = folder.join("log");
+    let log = std::fs::File::create(&path).expect("a folder of our own");
     let log_too = log.try_clone().expect("a file");
     command.stdin(Stdio::null()).stdout(log).stderr(log_too).current_dir(folder).process_group(0);
     let began = Instant::now();
-    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let running = Running { child, address, began };
-    while std::net::TcpStream::connect(address).is_err() && began.elapsed() < START_DEADLINE {
+    let child = command.spawn().map_err(|error| format!("{command:?} does not start: {error}"))?;
+    let mut running = Running { child, address, began, log: path };
+    while std::net::TcpStream::connect(address).is_err() {
+        if running.has_ended() {
+            return Err(format!("it ended at its start: {}", running.last_words()));
+        }
+        if began.elapsed() > START_DEADLINE {
+            return Err(format!("no port after {} s: {}", START_DEADLINE.as_secs(), running.last_words()));
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
-    running
+    Ok(running)
 }
