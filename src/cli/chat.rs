@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::app;
-use crate::cli::hub::TokenArg;
+use crate::cli::hub::{TokenArg, socket_url};
 use crate::cli::line::{Line, Place};
 use crate::cli::listing::harmless;
 use crate::cli::{FAILED, INTERRUPTED};
@@ -21,8 +21,8 @@ const QUESTION_BYTES_MAX: u64 = 512 * 1024;
 pub struct Args {
     /// The question; without one, lines are read from the terminal, or one question from a pipe.
     text: Vec<String>,
-    /// The hub's WebSocket.
-    #[arg(long, default_value = "ws://127.0.0.1:8000/ws/chat", env = "HEARTH_URL")]
+    /// The hub.
+    #[arg(long, default_value = "http://127.0.0.1:8000", env = "HEARTH_URL")]
     url: String,
     #[command(flatten)]
     token: TokenArg,
@@ -120,7 +120,7 @@ struct Talk {
 
 impl Talk {
     async fn open(args: &Args) -> anyhow::Result<Talk> {
-        let place = Place { url: args.url.clone(), token: &args.token };
+        let place = Place { url: socket_url(&args.url)?, token: &args.token };
         let features: &[&str] = if args.reasoning { &["reasoning"] } else { &[] };
         Ok(Talk { line: Line::connect(place, "hearth chat", features).await?, asked: 0 })
     }

@@ -56,8 +56,7 @@ impl HubArgs {
 
     /// Its WebSocket.
     pub fn place(&self) -> anyhow::Result<Place<'_>> {
-        let base = base_url(&self.url)?;
-        Ok(Place { url: format!("{}/ws/chat", base.replacen("http", "ws", 1)), token: &self.token })
+        Ok(Place { url: socket_url(&self.url)?, token: &self.token })
     }
 }
 
@@ -179,6 +178,11 @@ pub fn base_url(url: &str) -> anyhow::Result<String> {
     Ok(format!("{scheme}://{rest}"))
 }
 
+/// The hub's WebSocket, by any of its addresses.
+pub fn socket_url(url: &str) -> anyhow::Result<String> {
+    Ok(format!("{}/ws/chat", base_url(url)?.replacen("http", "ws", 1)))
+}
+
 /// A name as a part of a path.
 pub fn escaped(name: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
@@ -255,6 +259,9 @@ mod tests {
             assert_eq!(base_url(url).expect("an address"), "http://hub:8000");
         }
         assert_eq!(base_url("wss://hub/proxied/ws/chat/").expect("an address"), "https://hub/proxied");
+        for url in ["http://hub:8000", "ws://hub:8000/ws/chat", "ws://hub:8000/"] {
+            assert_eq!(socket_url(url).expect("an address"), "ws://hub:8000/ws/chat");
+        }
         for bad in ["hub:8000", "ftp://hub"] {
             assert!(base_url(bad).expect_err(bad).to_string().contains("--url"), "{bad}");
         }

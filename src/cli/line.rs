@@ -37,8 +37,10 @@ pub struct Line {
 impl Line {
     /// Dials and says `hello` as `client`, with these features.
     pub async fn connect(place: Place<'_>, client: &str, features: &[&str]) -> anyhow::Result<Line> {
-        let rest =
-            place.url.strip_prefix("ws://").ok_or_else(|| anyhow!("--url: a hub's address begins with ws://"))?;
+        let rest = place
+            .url
+            .strip_prefix("ws://")
+            .ok_or_else(|| anyhow!("--url: the WebSocket is spoken without TLS here: http:// or ws://"))?;
         let authority = rest.split('/').next().unwrap_or_default();
         let address = if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) {
             authority.to_owned()

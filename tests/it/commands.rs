@@ -58,7 +58,9 @@ async fn chat_prints_the_answer_and_tells_how_it_went() {
     assert!(ended.err.contains("no hub at 127.0.0.1:9; is it running?"), "{}", ended.err);
     let ended = run(hearth(["chat", "--url", &world.base_url(), "Hello"])).await;
     assert_eq!(ended.code(), Some(1));
-    assert!(ended.err.contains("ws://"), "{}", ended.err);
+    assert!(ended.err.contains("this is no hub"), "{}", ended.err);
+    let ended = run(hearth(["chat", "--url", "https://127.0.0.1:9", "Hello"])).await;
+    assert!(ended.code() == Some(1) && ended.err.contains("without TLS"), "{}", ended.err);
 }
 
 #[tokio::test]
@@ -93,7 +95,8 @@ async fn a_hub_that_dies_within_an_answer_is_no_success() {
         House::new(&format!("providers: {{ active: local, fallback: [], local: {{ base_url: \"{url}\" }} }}\n"));
     let hub = house.serve().await;
     let mut command = hearth(["chat", "Hello", "--url"]);
-    command.arg(format!("ws://{}/ws/chat", hub.address().await));
+    // As all other commands take it.
+    command.arg(format!("http://{}", hub.address().await));
     let process = Process::start(command, "");
     process.says("one").await;
     drop(hub);
