@@ -20,6 +20,9 @@ use crate::mcp::source::{Changed, Method};
 /// Streams of news at once, of everybody.
 pub const LISTENERS_MAX: usize = 256;
 
+/// Of them, or of sessions, those of one user who does not own the house.
+pub const OF_ONE_MAX: usize = LISTENERS_MAX / 4;
+
 /// What a client wants to hear of (MCP `SubscriptionFilter`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -83,6 +86,9 @@ impl Filter {
     }
 }
 
+/// Among all, and among those of one user.
+pub type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
 /// A stream of news. Dropped, nothing more is watched for it.
 pub struct Listening {
     pub outlet: Arc<Outlet>,
@@ -90,14 +96,14 @@ pub struct Listening {
     who: Arc<Principal>,
     uris: BTreeSet<Box<str>>,
     task: AbortHandle,
-    _permit: OwnedSemaphorePermit,
+    _permits: Permits,
 }
 
 impl Listening {
     /// Watches what `filter` names, as far as it is there, and acknowledges that.
     pub async fn begin(
         server: Arc<Server>,
-        permit: OwnedSemaphorePermit,
+        permits: Permits,
         id: Id,
         mut filter: Filter,
         who: Arc<Principal>,
@@ -111,7 +117,7 @@ impl Listening {
             who: who.clone(),
             uris: BTreeSet::new(),
             task: tokio::spawn(async {}).abort_handle(),
-            _permit: permit,
+            _permits: permits,
         };
         for uri in std::mem::take(&mut filter.uris) {
             if server.requests.watch(Method::Subscribe, &uri, who.clone()).await.is_ok() {

@@ -20,7 +20,7 @@ mod version;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -33,7 +33,7 @@ pub use self::version::{SESSIONED, STATELESS};
 use crate::common::who::Principal;
 use crate::mcp::rpc::{self, INVALID_PARAMS, INVALID_REQUEST, Id, Message, RpcError};
 use crate::mcp::server::flight::Parked;
-use crate::mcp::server::listen::LISTENERS_MAX;
+use crate::mcp::server::listen::{LISTENERS_MAX, OF_ONE_MAX, Permits};
 use crate::mcp::server::requests::Requests;
 use crate::mcp::server::seal::Seal;
 use crate::mcp::server::session::Session;
@@ -68,6 +68,8 @@ pub struct Server {
     parked: Parked,
     seal: Seal,
     listeners: Arc<Semaphore>,
+    /// Of each user who does not own the house. As many as there are users.
+    listeners_of: Mutex<HashMap<Box<str>, Arc<Semaphore>>>,
     stopping: watch::Receiver<bool>,
     started_at: Instant,
 }
@@ -88,6 +90,7 @@ impl Server {
             parked: Parked::default(),
             seal: Seal::new(),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
+            listeners_of: Mutex::default(),
             stopping,
             started_at: now(),
         })
@@ -152,6 +155,19 @@ impl Server {
             true => self.stateless(head, can, request, who).await,
             false => self.in_session(head, can, request, who).await,
         }
+    }
+
+    /// A place to listen, where there is one for this user.
+    fn place_to_listen(&self, who: &Principal) -> Option<Permits> {
+        let all = self.listeners.clone().try_acquire_owned().ok()?;
+        if who.is_owner() {
+            return Some((all, None));
+        }
+        let own = {
+            let mut users = self.listeners_of.lock().unwrap_or_else(PoisonError::into_inner);
+            users.entry(who.user.as_ref().into()).or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_MAX))).clone()
+        };
+        Some((all, Some(own.try_acquire_owned().ok()?)))
     }
 
     fn now(&self) -> Instant {

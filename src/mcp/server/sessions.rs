@@ -14,6 +14,7 @@ use crate::common::who::Principal;
 use crate::mcp::call::{Fault, Peer, Reach, Resumption};
 use crate::mcp::rpc::{self, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Id, Message, RpcError};
 use crate::mcp::server::head::{Head, Line};
+use crate::mcp::server::listen::OF_ONE_MAX;
 use crate::mcp::server::outlet::{Outlet, Said};
 use crate::mcp::server::peer::{self, SessionPeer};
 use crate::mcp::server::requests::{Asked, Done, is_work};
@@ -208,14 +209,18 @@ impl Server {
         Answer::Message { status: 200, text, session: Some(session.id.clone()) }
     }
 
-    /// Where there are too many, the one goes that has been idle for longest; where none is idle, the oldest.
+    /// Where there are too many, the one goes that has been idle for longest; where none is idle, the oldest. Whoever has many
+    /// and does not own the house loses one of their own: nobody pushes all others out.
     fn make_room(self: &Arc<Server>, who: &Arc<Principal>) {
         let gone = {
             let sessions = self.sessions();
             if sessions.len() < SESSIONS_MAX {
                 return;
             }
-            sessions.values().min_by_key(|session| (!session.is_idle(), session.used_at())).cloned()
+            let is_own = |session: &&Arc<Session>| session.user == who.user;
+            let is_greedy = !who.is_owner() && sessions.values().filter(is_own).count() >= OF_ONE_MAX;
+            let may_go = sessions.values().filter(|session| !is_greedy || is_own(session));
+            may_go.min_by_key(|session| (!session.is_idle(), session.used_at())).cloned()
         };
         if let Some(session) = gone {
             tracing::info!(user = %session.user, "an MCP session ends: there are too many");

@@ -113,11 +113,11 @@ impl Server {
             Ok(_) => return Answer::Status(406),
             Err(error) => return refuse(Some(&request.id), &error),
         };
-        let Ok(permit) = self.listeners.clone().try_acquire_owned() else {
+        let Some(permits) = self.place_to_listen(&who) else {
             let error = RpcError::new(INTERNAL_ERROR, "too many listen at the moment; try again later");
             return Answer::Message { status: 503, text: rpc::error(Some(&request.id), &error).into(), session: None };
         };
-        let listening = Listening::begin(self.clone(), permit, request.id, filter, who).await;
+        let listening = Listening::begin(self.clone(), permits, request.id, filter, who).await;
         self.send(Stream::of_listening(listening), can, false).await
     }
 

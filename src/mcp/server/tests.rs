@@ -13,6 +13,7 @@ use crate::common::who::{Door, Principal, Role};
 use crate::mcp::call::{Call, Fault, Note, Outcome, Reach, ToolOutput};
 use crate::mcp::definition::{Annotations, Definition};
 use crate::mcp::rpc;
+use crate::mcp::server::listen::{LISTENERS_MAX, OF_ONE_MAX};
 use crate::mcp::server::session::{CALLS_MAX, SESSIONS_MAX};
 use crate::mcp::server::version::{HEADER_MISMATCH, META_SUBSCRIPTION, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
 use crate::mcp::server::{Answer, Event, Head, RELEASE, STATELESS, Server, Stream};
@@ -544,4 +545,32 @@ async fn what_one_client_can_take_up_is_bounded() {
     assert_eq!(world.server.sessions.lock().unwrap().len(), SESSIONS_MAX);
     let busy = world.post(&session, request(1000, "ping", json!({}))).await;
     assert_eq!(busy.status, 200, "the busy one stays");
+}
+
+#[tokio::test]
+async fn a_guest_does_not_take_all_places_from_the_others() {
+    let guest = World::new();
+    let hello = request(0, "initialize", json!({ "protocolVersion": "2025-11-25", "capabilities": {} })).to_string();
+    let others = Arc::new(Principal::new("bob", Role::Owner, Door::Mcp));
+    let bobs = read(guest.server.post(&head(&[]), hello.as_bytes(), others.clone()).await).await;
+    let bobs = bobs.session.expect("a session");
+    for _ in 0..2 * SESSIONS_MAX {
+        guest.session("2025-11-25", json!({})).await;
+    }
+    let ping = request(1, "ping", json!({})).to_string();
+    let session = [("mcp-session-id", &*bobs)];
+    let heard = read(guest.server.post(&head(&session), ping.as_bytes(), others.clone()).await).await;
+    assert_eq!(heard.status, 200, "bob's is there, idle for longest as it is");
+    let mut kept = Vec::new();
+    let lines = [("mcp-protocol-version", STATELESS), ("mcp-method", "subscriptions/listen")];
+    let listen = request(2, "subscriptions/listen", with_meta(json!({ "notifications": {} }))).to_string();
+    let refused = loop {
+        match guest.send(&lines, &listen).await {
+            Answer::Events { stream, .. } if kept.len() < LISTENERS_MAX => kept.push(stream),
+            answer => break read(answer).await,
+        }
+    };
+    assert_eq!((refused.status, kept.len()), (503, OF_ONE_MAX));
+    let answer = guest.server.post(&head(&lines), listen.as_bytes(), others).await;
+    assert!(matches!(answer, Answer::Events { .. }), "there is room for bob");
 }

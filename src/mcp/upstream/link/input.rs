@@ -82,7 +82,8 @@ impl Shared {
                     }
                     return answer;
                 }
-                ask = ticket.asks.recv(), if can_be_asked => match (ask, &reach.peer) {
+                // Whoever asks without waiting for answers waits here.
+                ask = ticket.asks.recv(), if can_be_asked && answering.len() < QUESTIONS_MAX => match (ask, &reach.peer) {
                     (Some(ask), Some(peer)) => answering.push(put_to(Arc::clone(peer), ask)),
                     // Servers ask for roots whenever they like; nobody's call is to stop for that.
                     (Some(ask), None) if &*ask.method == "roots/list" => self.answer(&ask.id, Ok(json!({ "roots": [] }))),
