@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 use crate::common::config::{Config, Mcp, McpServer};
-use crate::common::who::{Principal, Role};
+use crate::common::who::Principal;
 use crate::mcp::call::{Call, Fault, Outcome, Reach};
 use crate::mcp::definition::Definition;
 use crate::mcp::source::{Changed, Method, Source};
@@ -131,10 +131,17 @@ impl Aggregator {
     fn open(&self) -> Result<(), ReadError> {
         let snapshot = self.store.snapshot()?;
         let given = snapshot.given_names()?;
-        let stored = Stored::read(&snapshot, &self.config.borrow().mcp, &BTreeMap::new())?;
-        drop(snapshot);
+        let stored = Stored::read(&snapshot, &self.config.borrow().mcp, |_, _| false)?;
         self.shop().names = Names::new(given);
         self.settle(stored);
+        let servers = self.shop().servers.clone();
+        // One catalog after the other: what is thrown away of one is room for the next, which all together would leave empty.
+        for (slug, server) in servers.iter().filter(|(_, server)| server.enabled) {
+            if let Some(catalog) = snapshot.get(slug)? {
+                self.shop().shelve(slug, server, catalog);
+            }
+        }
+        self.show();
         Ok(())
     }
 
@@ -254,16 +261,16 @@ impl Shop {
 }
 
 impl Stored {
-    /// Reads all of it, but of the catalogs those alone that are not on a shelf as they are to be: `shelved` says how they are.
+    /// Reads all of it, but of the catalogs those alone that are wanted.
     pub fn read(
         snapshot: &Snapshot,
         config: &Mcp,
-        shelved: &BTreeMap<Box<str>, (bool, Option<Role>)>,
+        is_wanted: impl Fn(&str, &Server) -> bool,
     ) -> Result<Stored, ReadError> {
         let records = snapshot.list()?;
         let mut catalogs = Vec::new();
         for (slug, server) in servers(config, &records).iter().filter(|(_, server)| server.enabled) {
-            if shelved.get(slug) != Some(&(server.row.trust, Some(server.row.access))) {
+            if is_wanted(slug, server) {
                 catalogs.extend(snapshot.get(slug)?);
             }
         }

@@ -2,7 +2,7 @@
 //! it, stops those that are idle, and starts those that somebody listens to.
 #![expect(clippy::disallowed_methods, reason = "a driver: it dates catalogs and waits for the clock")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,6 +21,7 @@ use crate::mcp::upstream::discovery::{LOOK_WAIT, ask};
 use crate::mcp::upstream::health::Doing;
 use crate::mcp::upstream::pinning::{News, Offer, Which, approve, is_same, merge, row_fingerprint};
 use crate::mcp::upstream::policy::POLICY_KEY;
+use crate::mcp::upstream::roster::Server;
 use crate::mcp::upstream::trouble::Trouble;
 use crate::store::{Catalog, Change, EntryKind, GivenName, Kind, Seen, WriteError};
 
@@ -156,7 +157,7 @@ impl Aggregator {
     }
 
     /// Keeps what a server offers: names first, then the catalog, then the lists.
-    async fn keep(self: &Arc<Self>, slug: &str, row: &McpServer, offer: Offer) -> Result<News, Fault> {
+    pub(super) async fn keep(self: &Arc<Self>, slug: &str, row: &McpServer, offer: Offer) -> Result<News, Fault> {
         let _alone = self.writing.lock().await;
         let is_trusted = match self.shop().servers.get(slug) {
             Some(server) => server.row.trust,
@@ -219,9 +220,12 @@ impl Aggregator {
     async fn reread(self: &Arc<Self>) {
         let _alone = self.writing.lock().await;
         let config = self.config.borrow().mcp.clone();
-        let shelved =
+        let shelved: BTreeMap<Box<str>, _> =
             self.shop().shelves.iter().map(|(slug, shelf)| (slug.clone(), (shelf.trust, shelf.access))).collect();
-        let stored = match self.store.read(move |snapshot| Stored::read(snapshot, &config, &shelved)).await {
+        // Of the catalogs those alone that are not on a shelf as they are to be.
+        let is_wanted =
+            move |slug: &str, server: &Server| shelved.get(slug) != Some(&(server.row.trust, Some(server.row.access)));
+        let stored = match self.store.read(move |snapshot| Stored::read(snapshot, &config, &is_wanted)).await {
             Ok(stored) => stored,
             Err(error) => return tracing::error!(%error, "the MCP servers could not be read; what was known stays"),
         };

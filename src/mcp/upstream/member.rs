@@ -13,10 +13,12 @@ use tokio::time::{Instant as TokioInstant, timeout, timeout_at};
 
 use crate::common::config::McpServer;
 use crate::mcp::call::Reach;
+use crate::mcp::upstream::chance::{NowStd, roll};
+use crate::mcp::upstream::ears::MemberEars;
 use crate::mcp::upstream::health::{Advice, Doing, Health, StartId};
 use crate::mcp::upstream::places::{Holder, Place, Places};
 use crate::mcp::upstream::trouble::{Trouble, clean};
-use crate::mcp::upstream::{Connect, Connection, Ears, Request, UpstreamError};
+use crate::mcp::upstream::{Connect, Connection, Request, UpstreamError};
 use crate::store::EntryKind;
 
 /// Calls that wait for their turn at one server.
@@ -70,6 +72,8 @@ pub struct Ask {
     pub deadline: Duration,
     /// It may run twice: it changes nothing, or twice is as good as once.
     pub repeatable: bool,
+    /// Only at a start of the server of which somebody has seen what it offers: see [`Member::check_first`].
+    pub checked: bool,
 }
 
 /// See the module.
@@ -82,6 +86,8 @@ pub struct Member {
     news: Notify,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// One check at a time; calls wait for it.
+    checking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -104,6 +110,8 @@ struct State {
     is_held: bool,
     is_retired: bool,
     generation: u64,
+    /// Of which start somebody has seen what it offers.
+    checked: u64,
 }
 
 struct Live {
@@ -143,8 +151,8 @@ impl Member {
     pub fn new(slug: &str, row: McpServer, house: Arc<House>) -> Arc<Member> {
         let turns = Arc::new(Semaphore::new(row.max_calls.max(1)));
         let state = Mutex::new(State { idle_since: Some(Instant::now_std()), ..State::default() });
-        let (news, waiting) = (Notify::new(), AtomicUsize::new(0));
-        Arc::new(Member { slug: slug.into(), row, house, state, news, turns, waiting })
+        let (news, waiting, checking) = Default::default();
+        Arc::new(Member { slug: slug.into(), row, house, state, news, turns, waiting, checking })
     }
 
     /// Puts a request, starting the server if need be.
@@ -185,6 +193,43 @@ impl Member {
             Err(error) => self.lose(lease.generation, &clean(&error.to_string())),
         }
         Ok(looked?)
+    }
+
+    /// Has a server that was started anew looked at before a call goes out to it, starting it if need be: its tools may not be
+    /// what was approved any more. Calls that come meanwhile wait for the same look.
+    pub async fn check_first<F>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        check: impl FnOnce(Arc<dyn Connection>) -> F,
+    ) -> Result<(), Trouble>
+    where
+        F: Future<Output = Result<(), UpstreamError>>,
+    {
+        let until = TokioInstant::now() + deadline;
+        let _busy = self.begin(true);
+        let late = |_| Trouble::Upstream(UpstreamError::Timeout(deadline));
+        let _alone = timeout_at(until, self.checking.lock()).await.map_err(late)?;
+        let lease = self.lease(until, false).await?;
+        if self.state().checked == lease.generation {
+            return Ok(());
+        }
+        let mut alive = lease.alive.clone();
+        let checked = tokio::select! {
+            checked = timeout_at(until, check(lease.connection)) => checked.unwrap_or(Err(UpstreamError::Timeout(deadline))),
+            _ = alive.changed() => Err(UpstreamError::Gone("its connection was closed".into())),
+        };
+        match &checked {
+            Ok(()) => self.state().checked = lease.generation,
+            Err(UpstreamError::Answered(_)) => {}
+            Err(error) => self.lose(lease.generation, &clean(&error.to_string())),
+        }
+        Ok(checked?)
+    }
+
+    /// Whether somebody has seen what it offers since it was started.
+    pub fn is_checked(&self) -> bool {
+        let state = self.state();
+        state.live.as_ref().is_some_and(|live| live.generation == state.checked)
     }
 
     /// Whether requests can be put without a start.
@@ -239,6 +284,9 @@ impl Member {
 
     async fn attempt(self: &Arc<Self>, ask: &Ask, until: TokioInstant) -> Result<Value, Trouble> {
         let lease = self.lease(until, false).await?;
+        if ask.checked && self.state().checked != lease.generation {
+            return Err(Trouble::Anew);
+        }
         let began = TokioInstant::now();
         let left = until.saturating_duration_since(began);
         let request =
@@ -351,7 +399,7 @@ impl Member {
                 return self.news.notify_waiters();
             }
         }
-        let ears = Arc::new(MemberEars { slug: self.slug.clone(), listener: self.house.listener.clone() });
+        let ears = MemberEars::new(&self.slug, &self.house.listener);
         let connecting = self.house.connector.connect(&self.slug, &self.row, ears);
         let connected = timeout(deadline, connecting).await.unwrap_or(Err(UpstreamError::Timeout(deadline)));
         match connected {
@@ -540,50 +588,4 @@ impl Holder for Member {
     fn make_room(&self) {
         self.stop_if(State::may_make_room);
     }
-}
-
-/// Where a server's unasked words go.
-struct MemberEars {
-    slug: Box<str>,
-    listener: Weak<dyn Listener>,
-}
-
-impl Ears for MemberEars {
-    fn notification(&self, method: &str, params: Value) {
-        let Some(listener) = self.listener.upgrade() else { return };
-        match method {
-            "notifications/tools/list_changed" => listener.list_changed(&self.slug, EntryKind::Tool),
-            "notifications/prompts/list_changed" => listener.list_changed(&self.slug, EntryKind::Prompt),
-            "notifications/resources/list_changed" => listener.list_changed(&self.slug, EntryKind::Resource),
-            "notifications/resources/updated" => {
-                if let Some(uri) = params.get("uri").and_then(Value::as_str) {
-                    listener.resource_updated(&self.slug, uri);
-                }
-            }
-            "notifications/message" => {
-                let level = params.get("level").and_then(Value::as_str).unwrap_or("info");
-                let words = params.get("data").map(|data| clean(&data.to_string())).unwrap_or_default();
-                tracing::debug!(server = %self.slug, level = %clean(level), words, "an MCP server says");
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Tokio's clock, which tests hold still, as the state machine wants it.
-trait NowStd {
-    fn now_std() -> Instant;
-}
-
-impl NowStd for Instant {
-    fn now_std() -> Instant {
-        TokioInstant::now().into_std()
-    }
-}
-
-/// A random number from 0 to below 1.
-fn roll() -> f64 {
-    let mut bytes = [0u8; 4];
-    getrandom::fill(&mut bytes).expect("the kernel's random source does not fail once the system is up");
-    f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }

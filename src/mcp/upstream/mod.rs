@@ -3,11 +3,13 @@
 
 mod agenda;
 mod aggregator;
+mod chance;
 pub mod client;
 pub mod conflicts;
 pub mod connection;
 pub mod connector;
 mod discovery;
+mod ears;
 mod following;
 mod health;
 pub mod http;

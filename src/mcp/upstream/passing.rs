@@ -15,9 +15,11 @@ use crate::mcp::source::Method;
 use crate::mcp::upstream::UpstreamError;
 use crate::mcp::upstream::aggregator::Aggregator;
 use crate::mcp::upstream::conflicts::order;
+use crate::mcp::upstream::discovery::{LOOK_WAIT, ask};
 use crate::mcp::upstream::member::{Ask, Member};
 use crate::mcp::upstream::trouble::Trouble;
 use crate::mcp::upstream::view::{Found, may_use};
+use crate::store::EntryKind;
 
 /// For `resources/read` and the like, where a server's row does not say less.
 const REQUEST_WAIT: Duration = Duration::from_secs(60);
@@ -67,23 +69,71 @@ impl Aggregator {
         Err(unknown(&name))
     }
 
-    async fn call_at(&self, tool: &Definition, arguments: Value, reach: Reach) -> Result<Outcome, Trouble> {
+    async fn call_at(self: &Arc<Self>, tool: &Definition, arguments: Value, reach: Reach) -> Result<Outcome, Trouble> {
         let Origin::Server { slug, tool: own } = &tool.origin else { return Err(Trouble::Retired) };
         let Some((member, call_s)) = self.reach_server(slug) else { return Err(Trouble::Retired) };
-        let ask = Ask {
+        let ask = || Ask {
             method: "tools/call",
             params: json!({ "name": own, "arguments": arguments }),
-            reach,
+            reach: reach.clone(),
             deadline: call_s,
             repeatable: is_repeatable(tool),
+            checked: !member.row.trust,
         };
-        let result = member.request(ask).await?;
+        self.look_first(&member, EntryKind::Tool, own, call_s).await?;
+        let result = match member.request(ask()).await {
+            Err(Trouble::Anew) => {
+                self.look_first(&member, EntryKind::Tool, own, call_s).await?;
+                member.request(ask()).await?
+            }
+            result => result?,
+        };
         let outcome = outcome(result).map_err(|why| Trouble::Upstream(UpstreamError::Garbage(why)))?;
         if let Outcome::Done(output) = &outcome {
             let uris = output.content.iter().take(LINKS_PER_RESULT).filter_map(link);
             uris.for_each(|uri| self.note_link(slug, uri));
         }
         Ok(outcome)
+    }
+
+    /// Where a server that nobody has to trust was started anew, asks it what it has before anything goes out to it: what is not
+    /// as it was approved waits for an owner, and is not called.
+    async fn look_first(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+        kind: EntryKind,
+        own: &str,
+        deadline: Duration,
+    ) -> Result<(), Trouble> {
+        if member.row.trust || member.is_checked() {
+            return Ok(());
+        }
+        let (me, of) = (self.clone(), member.clone());
+        let check = |connection| async move {
+            let offer = ask(connection).await?;
+            me.keep(&of.slug, &of.row, offer).await.map(drop).map_err(UpstreamError::Answered)
+        };
+        member.check_first(deadline.min(LOOK_WAIT), check).await?;
+        if self.is_approved(&member.slug, kind, own) {
+            return Ok(());
+        }
+        let why = format!(
+            "{own} of the MCP server \"{}\" is not what was approved (any more): it waits for an owner (mcp_servers.changes).",
+            member.slug
+        );
+        Err(Trouble::Upstream(UpstreamError::Answered(Fault::new(ErrorCode::Conflict, why))))
+    }
+
+    fn is_approved(&self, slug: &str, kind: EntryKind, own: &str) -> bool {
+        let shop = self.shop();
+        let Some(shelf) = shop.shelves.get(slug) else { return false };
+        match kind {
+            EntryKind::Tool => {
+                shelf.tools.iter().any(|tool| matches!(&tool.origin, Origin::Server { tool, .. } if **tool == *own))
+            }
+            EntryKind::Prompt => shelf.prompts.iter().any(|prompt| *prompt.own == *own),
+            EntryKind::Resource | EntryKind::Template => true,
+        }
     }
 
     /// Puts one of the other requests to its server.
@@ -108,7 +158,12 @@ impl Aggregator {
             Method::Subscribe => return self.subscribe(&member, slug, own).await,
             Method::Unsubscribe => return self.unsubscribe(&member, slug, own).await,
         };
-        let ask = Ask { method: word, params, reach, deadline: call_s.min(REQUEST_WAIT), repeatable: true };
+        let checked = method == Method::GetPrompt && !member.row.trust;
+        if checked {
+            let looked = self.look_first(&member, EntryKind::Prompt, own, call_s.min(REQUEST_WAIT)).await;
+            looked.map_err(|trouble| trouble.to_fault(slug))?;
+        }
+        let ask = Ask { method: word, params, reach, deadline: call_s.min(REQUEST_WAIT), repeatable: true, checked };
         let mut result = member.request(ask).await.map_err(|trouble| trouble.to_fault(slug))?;
         if method == Method::ReadResource && *shown != **own {
             show_as(&mut result, own, &shown);
@@ -296,7 +351,14 @@ fn slug_of(tool: &Definition) -> &str {
 }
 
 fn subscription(method: &'static str, uri: &str) -> Ask {
-    Ask { method, params: json!({ "uri": uri }), reach: Reach::default(), deadline: SUBSCRIBE_WAIT, repeatable: true }
+    Ask {
+        method,
+        params: json!({ "uri": uri }),
+        reach: Reach::default(),
+        deadline: SUBSCRIBE_WAIT,
+        repeatable: true,
+        checked: false,
+    }
 }
 
 fn unknown(name: &str) -> Fault {

@@ -33,6 +33,8 @@ pub enum Trouble {
     Queued {
         waited: Duration,
     },
+    /// It was started anew between the look at its tools and the call.
+    Anew,
     /// It was switched off, changed or removed meanwhile.
     Retired,
 }
@@ -115,6 +117,12 @@ impl Trouble {
                     waited.as_secs_f32()
                 ),
             ),
+            Trouble::Anew => (
+                ErrorCode::Offline,
+                format!(
+                    "The MCP server \"{slug}\" was started anew just before the call, which was not made. Try again."
+                ),
+            ),
             Trouble::Retired => (
                 ErrorCode::Offline,
                 format!("The MCP server \"{slug}\" was switched off, changed or removed while the call ran."),
@@ -135,6 +143,7 @@ impl Trouble {
             Trouble::Broken { why, .. } => clean(why),
             Trouble::Starting { waited, .. } => format!("not ready within {:.1} s", waited.as_secs_f32()),
             Trouble::Full { .. } | Trouble::Queued { .. } => "busy with other calls".into(),
+            Trouble::Anew => "started anew just now".into(),
             Trouble::Retired => "switched off, changed or removed".into(),
         }
     }

@@ -21,7 +21,8 @@ fn crowd() -> World {
 async fn a_thousand_tools_are_listed_at_once_after_a_start() {
     let world = crowd();
     let took = world.until("all are listed", |world| world.listed().len() == SERVERS * TOOLS.len()).await;
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    // Some seconds; on a busy machine more of the house's time passes while the disk works.
+    assert!(took < Duration::from_secs(60), "{took:?}");
     let running_max = world.servers.running_max.load(Ordering::SeqCst);
     assert!(running_max <= 32, "{running_max} ran at once");
     world.until("none is left", |world| world.running() == 0).await;

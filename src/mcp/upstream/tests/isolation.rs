@@ -188,7 +188,9 @@ async fn a_discovery_that_hangs_gives_its_place_to_others() {
 async fn names_are_given_for_what_waits_as_well() {
     let world = World::new(vec![("a", script(&["x.y"]))], false);
     world.until("it was asked", |world| world.got("a", "tools/list") == 1).await;
-    world.pass(SECOND).await;
+    let names =
+        |world: &World| world.store.snapshot().and_then(|store| store.given_names()).map_or(0, |given| given.len());
+    world.until("there is a name", |world| names(world) > 0).await;
     let given = world.store.snapshot().and_then(|store| store.given_names()).expect("names");
     assert_eq!(given.len(), 1, "{given:?}");
     assert!(given[0].exposed.starts_with("a__x_y_") && given[0].own.starts_with(EntryKind::Tool.as_str()));
