@@ -15,7 +15,7 @@
 //!     match news {
 //!         News::Opened(address) => println!("{address} is open"),
 //!         News::Closed(why) => println!("{why}"),
-//!         News::Event(event) => println!("{event:?}"),
+//!         News::Event(_) => println!("the machine has something to tell"),
 //!     }
 //! }
 //! # drop(driver);

@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod znp;
 
+use std::fmt;
 use std::time::Instant;
 
 use crate::zigbee::types::{Channel, ClusterId, Endpoint, GroupId, Ieee, Key, Nwk, ProfileId};
@@ -174,10 +175,20 @@ pub enum NcpEvent {
     Persist(Box<Persisted>),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Reply {
     Nothing,
+    /// With the keys of the network, so that it cannot be printed.
     Backup(Box<serde_json::Value>),
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reply::Nothing => "Nothing",
+            Reply::Backup(_) => "Backup(…)",
+        })
+    }
 }
 
 /// How a message fared. What can be done about it is in the words.
@@ -213,7 +224,7 @@ pub struct NetworkInfo {
 }
 
 /// What the host must know of a network to tell it from another, and to bring it back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Persisted {
     pub coordinator: Ieee,
     pub pan_id: u16,
@@ -222,4 +233,14 @@ pub struct Persisted {
     pub key: Key,
     /// The whole backup (open coordinator backup format) that was verified last.
     pub backup: Option<serde_json::Value>,
+}
+
+impl fmt::Debug for Persisted {
+    /// Without what is secret: the backup has all keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Persisted");
+        shown.field("coordinator", &self.coordinator).field("pan_id", &self.pan_id);
+        shown.field("extended_pan_id", &self.extended_pan_id).field("channel", &self.channel);
+        shown.field("has_backup", &self.backup.is_some()).finish_non_exhaustive()
+    }
 }
