@@ -117,6 +117,27 @@ fn a_cover_is_confirmed_when_it_moves() {
 }
 
 #[test]
+fn a_cover_whose_state_cannot_be_asked_for_is_asked_where_it_is() {
+    let mut world = World::home();
+    let mut list = house();
+    let cover = json!([{"type": "cover", "features": [
+        {"type": "enum", "name": "state", "property": "state", "access": 3, "values": ["OPEN", "CLOSE", "STOP"]},
+        {"type": "numeric", "name": "position", "property": "position", "access": 7, "value_min": 0, "value_max": 100}]}]);
+    list.as_array_mut().unwrap().push(entry(NEW, "blind", "Router", "Mains (single phase)", cover));
+    world.say("bridge/devices", list);
+    world.say("blind", json!({"state": "OPEN", "position": 100}));
+    let ticket = world.set(&[NEW], json!({"state": "CLOSE"}), None);
+    assert_eq!(world.sent().last().unwrap().1, json!({"position": ""}));
+    world.say("blind", json!({"state": "OPEN", "position": 100}));
+    assert!(world.is_open(ticket));
+    world.say("blind", json!({"state": "OPEN", "position": 98}));
+    assert_eq!(world.result(ticket), Ok(json!({"state": "OPEN"})));
+    let ticket = world.set(&[NEW], json!({"state": "STOP"}), None);
+    world.say("blind", json!({"state": "OPEN", "position": 97}));
+    assert_eq!(world.result(ticket), Ok(json!({"state": "OPEN"})));
+}
+
+#[test]
 fn a_value_that_the_device_rounds_is_the_value() {
     let mut world = World::home();
     let ticket = world.set(&[LAMP], json!({"brightness": 200}), None);

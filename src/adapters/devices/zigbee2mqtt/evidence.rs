@@ -125,6 +125,7 @@ struct Aim {
     property: Box<str>,
     want: Want,
     is_readable: bool,
+    is_cover: bool,
     /// Publications that are still to come; 0: it is there.
     needed: u8,
     /// What was told instead, in answer to a question.
@@ -164,9 +165,16 @@ impl Watch {
                 _ => 1,
             };
             let is_readable = capability.readable;
-            aims.push(Aim { property: property.as_str().into(), want, is_readable, needed, other: None });
+            let is_cover = capability.part_of == Some(Domain::Cover);
+            aims.push(Aim { property: property.as_str().into(), want, is_readable, is_cover, needed, other: None });
         }
-        let marker = marker(&believed).filter(|_| aims.is_empty() && believed.is_logged);
+        let marker = if aims.is_empty() {
+            marker(&believed).filter(|_| believed.is_logged)
+        } else {
+            // A cover's `state` cannot be asked for; whether it moves can.
+            position(&believed)
+                .filter(|_| aims.iter().any(|aim| aim.is_cover) && aims.iter().all(|aim| !aim.is_readable))
+        };
         let is_seen = !aims.is_empty() || marker.is_some();
         // A fading lamp would be asked in the middle of it.
         let transition_s = set.get("transition").and_then(Value::as_f64).unwrap_or(0.0).clamp(0.0, TRANSITION_S_MAX);
@@ -196,6 +204,7 @@ impl Watch {
             property: capability.property.clone(),
             want: Want::Any,
             is_readable: true,
+            is_cover: false,
             needed: 1,
             other: None,
         };
@@ -374,6 +383,12 @@ impl Watch {
         };
         Err(body(ErrorCode::Timeout, text))
     }
+}
+
+/// The position of a cover, where it can be asked for.
+fn position(believed: &Believed<'_>) -> Option<Box<str>> {
+    let found = believed.capability("position").filter(|capability| capability.readable);
+    found.map(|capability| capability.property.clone())
 }
 
 /// A property that can be asked for, `state` rather than others.
