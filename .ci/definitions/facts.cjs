@@ -4,6 +4,7 @@
 'use strict';
 const Module = require('node:module');
 const source = require('./package.cjs');
+const { fromTrials, toTrials } = require('./trial.cjs');
 
 // Blocks and conversions remember what they were made from.
 const made = new WeakMap();
@@ -43,7 +44,10 @@ for (const name of Object.keys(tuya.modernExtend)) {
 }
 const { Zcl } = source.herdsman('index.js');
 
-const LATE_MS = 20;
+const LATE_MS = 200;
+const TRIALS_MS = 5000;
+const CONFIGURE_MS = 3000;
+const TIME = 0x000a;
 process.on('unhandledRejection', () => {});
 process.on('uncaughtException', (error) => { if (!/lib|devices/.test(error.stack)) throw error; });
 source.converter('index.js').setLogger({ debug() {}, info() {}, warning() {}, error() {} });
@@ -282,7 +286,7 @@ class Device {}
 class Endpoint {}
 
 // A device that takes notes of what is done to it.
-function noting(ids, added, modelID = 'x', manufacturerName = 'x') {
+function noting(ids, added, modelID = 'x', manufacturerName = 'x', isTrial = false) {
   const notes = [];
   const values = new Map();
   const note = (id, what) => notes.push([id, ...what]);
@@ -294,7 +298,8 @@ function noting(ids, added, modelID = 'x', manufacturerName = 'x') {
     clusters: new Proxy({}, { get: () => ({ attributes: {} }) }), getDevice: () => device, save() {}, addBinding() {}, hasPendingRequests: () => false,
     supportsInputCluster: () => id === 0, supportsOutputCluster: () => id === 0,
     getInputClusters: () => ANY[id === 0], getOutputClusters: () => ANY[id === 0],
-    getClusterAttributeValue: (cluster, attribute) => values.get(`${id} ${cluster} ${attribute}`) ?? (/divisor|multiplier/i.test(String(attribute)) ? 1 : undefined),
+    // A number that is made with what a real device has told cannot be found out by trying.
+    getClusterAttributeValue: (cluster, attribute) => isTrial ? fail('asked for a real device') : values.get(`${id} ${cluster} ${attribute}`) ?? (/divisor|multiplier/i.test(String(attribute)) ? 1 : undefined),
     saveClusterAttributeKeyValue: (cluster, list) => {
       for (const [name, value] of Object.entries(list)) {
         values.set(`${id} ${cluster} ${name}`, value);
@@ -325,6 +330,8 @@ function noting(ids, added, modelID = 'x', manufacturerName = 'x') {
         const typed = value !== null && typeof value === 'object' && 'type' in value;
         const at = attributeOf(cluster, typed ? { ID: Number(key), type: value.type } : name, options, added);
         const plain = typed ? value.value : value;
+        // The time of the day of the trial is no fact.
+        if (at?.c === TIME) continue;
         if (at && ['number', 'string', 'boolean'].includes(typeof plain)) note(id, ['w', at.c, at.a, at.t, at.m ?? 0, plain]);
         else if (at && (Buffer.isBuffer(plain) || Array.isArray(plain))) note(id, ['w', at.c, at.a, at.t, at.m ?? 0, { h: Buffer.from(plain).toString('hex') }]);
       }
@@ -368,6 +375,35 @@ function vendorData(definition) {
   return added;
 }
 
+// Converters that the hub has blocks for: there is no need to try them.
+const NATIVE = new Set(`
+  _alarm_ _only _only_alarm_ _report _with_timeout ac_frequency accurrent accurrent_neutral accurrent_phase_b
+  accurrent_phase_c acvoltage acvoltage_phase_b acvoltage_phase_c ballast_ballast_factor_adjustment ballast_config
+  ballast_intrinsic_ballast_factor ballast_lamp_burn_hours ballast_lamp_quantity ballast_lamp_rated_hours
+  ballast_maximum_level ballast_minimum_level ballast_physical_maximum_level ballast_physical_minimum_level
+  ballast_power_on_fade_time ballast_power_on_level battery battery_low battery_percentage_remaining battery_voltage
+  brightness brightness_percent carbon_monoxide co2 color_colortemp color_temp color_temp_percent command_
+  command_status_change_notification_action cover_mode cover_position_tilt cover_position_via_brightness cover_state
+  cover_via_brightness current_neutral current_phase_b current_phase_c dccurrent dcpower dcvoltage device_temperature
+  effect electrical_measurement electrical_measurement_power electrical_measurement_power_phase_b
+  electrical_measurement_power_phase_c electrical_measurement_power_reactive energy_tier_1 energy_tier_2 energy_tier_3
+  energy_tier_4 fan fan_mode frequency gradient_scene hue_power_on_behavior humidity hvac_user_interface ias_ identify
+  ignore_ illuminance level_config light_brightness_move light_brightness_step light_color light_color_colortemp
+  light_color_options light_colortemp light_colortemp_move light_colortemp_startup light_colortemp_step
+  light_onoff_brightness lighting_ballast_configuration linkquality_from_basic lock lock_auto_relock_time
+  lock_operation_event lock_pin_code_response lock_programming_event lock_programming_event_read_pincode
+  lock_sound_volume lock_user_status_response lumi_basic lumi_specific metering metering_power occupancy
+  occupancy_timeout occupancy_with_timeout off_wait_time on_off on_off_force_multiendpoint
+  on_off_skip_duplicate_transaction on_time pincode_lock pm25 power_factor power_on_behavior power_phase_b
+  power_phase_c power_reactive powerfactor pressure produced_energy produced_energy_tier_1 produced_energy_tier_2
+  soil_moisture temperature thermostat thermostat_ thermostat_keypad_lockout thermostat_setpoint_raise_lower
+  thermostat_temperature_display_mode voltage_phase_b voltage_phase_c warning warning_simple water_leak
+`.trim().split(/\s+/));
+const isNative = (name) => {
+  const converter = name.slice(3);
+  return /^[ft]z\./.test(name) && (NATIVE.has(converter) || /^(ignore|command|ias|thermostat)_/.test(converter));
+};
+
 const META = ['multiEndpoint', 'multiEndpointSkip', 'multiEndpointEnforce', 'coverInverted', 'coverStateFromTilt', 'supportsHueAndSaturation',
   'supportsEnhancedHue', 'applyRedFix', 'turnsOffAtBrightness1', 'moveToLevelWithOnOffDisable', 'disableDefaultResponse', 'battery', 'thermostat',
   'noOffTransition', 'tuyaSendCommand', 'separateWhite', 'fanStateOn', 'pinCodeCount', 'disableActionGroup', 'lumiCluster', 'threePhase',
@@ -394,11 +430,30 @@ async function facts(definition, file) {
   let programs = 0;
   const push = (row) => { const key = JSON.stringify(row); if (!seen.has(key)) { seen.add(key); rows.push(row); } };
   const points = [];
+  const first = definition.fingerprint?.[0] ?? {};
+  const model = [definition.zigbeeModel?.[0] ?? first.modelID ?? 'x', first.manufacturerName ?? 'x'];
   const own = (list) => [...(definition[list] ?? []), ...extend.flatMap((one) => one[list] ?? [])];
-  for (const one of [...own('fromZigbee'), ...own('toZigbee')]) {
+  const several = [...new Set(Object.values(endpoints ?? {}))].filter((id) => typeof id === 'number' && id > 0);
+  const trials = async (one) => {
+    const all = flat.map((other) => other);
+    const about = { prepared, exposes: all, soon };
+    if (one.key) return toTrials(one, { ...about, noting: () => noting([], added, ...model, true) });
+    const cluster = clusterOf(/^\d+$/.test(one.cluster) ? Number(one.cluster) : one.cluster, added);
+    if (!cluster) return [];
+    const { device } = noting([], added, ...model, true);
+    const of = (name) => attributeOf(cluster.ID, name, undefined, added);
+    return soonest(fromTrials(one, { ...about, device, cluster, attributeOf: of, ids: several.length > 0 ? several : [1],
+      extra: rows.filter(([, args]) => args?.c === cluster.ID && args.a !== undefined).map(([, args]) => args) }));
+  };
+  for (const one of [...own('toZigbee'), ...own('fromZigbee')]) {
     const name = nameOf(one);
     const from = blocks.get(one);
-    if (name !== undefined) push([name, ...(one.endpoints ? [{ ep: one.endpoints }] : [])]);
+    if (name === 'philips.tz.gradient_scene') push([name, { l: source.converter('lib/philips.js').gradientScenes }]);
+    else if (name !== undefined) {
+      // Makers' own converters are many; what can be found out of one stands before its name.
+      if (!isNative(name)) (await trials(one)).forEach(push);
+      push([name, ...(one.endpoints ? [{ ep: one.endpoints }] : [])]);
+    }
     else if (from?.name.startsWith('tuya.dp')) {
       const point = tuyaBlock(from);
       if (point) points.push(point); else { programs += 1; push(['?']); }
@@ -406,7 +461,13 @@ async function facts(definition, file) {
     else if (from && BLOCKS[from.name]) {
       const data = BLOCKS[from.name](from.args[0], added);
       if (data === undefined) { programs += 1; push(['?']); } else push([from.name, JSON.parse(JSON.stringify(data))]);
-    } else { programs += 1; push(['?', one.key ?? one.cluster]); }
+    } else {
+      const tried = await trials(one);
+      tried.forEach(push);
+      if (tried.length === 0) programs += 1;
+      // What was found out may not be all.
+      push(['?', one.key ?? one.cluster]);
+    }
   }
   for (const [point, name, converter, options] of meta.tuyaDatapoints ?? []) {
     const shown = flat.find((other) => other.property === name) ?? flat.find((other) => other.name === name);
@@ -416,11 +477,10 @@ async function facts(definition, file) {
 
   // What is done when it has joined.
   const ids = [...new Set(Object.values(endpoints ?? {}))].filter((id) => typeof id === 'number');
-  const first = definition.fingerprint?.[0] ?? {};
-  const { device, notes } = noting(ids, added, definition.zigbeeModel?.[0] ?? first.modelID, first.manufacturerName);
+  const { device, notes } = noting(ids, added, ...model);
   let whole = true;
   try {
-    if (prepared.configure) await soon(prepared.configure(device, { ID: 1 }, prepared));
+    if (prepared.configure) await soon(prepared.configure(device, { ID: 1 }, prepared), CONFIGURE_MS);
   } catch { whole = false; }
   const kept = {};
   for (const key of META) if (meta[key] !== undefined && isData(meta[key])) kept[key] = meta[key];
@@ -432,10 +492,17 @@ async function facts(definition, file) {
   };
 }
 
+// All trials of a converter.
+const soonest = (promise) => soon(promise, TRIALS_MS).catch(() => []);
+
+function fail(why) {
+  throw new Error(why);
+}
+
 // Some wait for a real device.
-function soon(promise) {
+function soon(promise, within = LATE_MS) {
   let timer;
-  const late = new Promise((_, fail) => { timer = setTimeout(() => fail(new Error('late')), LATE_MS); });
+  const late = new Promise((_, fail) => { timer = setTimeout(() => fail(new Error('late')), within); });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 

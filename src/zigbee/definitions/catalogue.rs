@@ -112,10 +112,11 @@ fn fits(fingerprint: &Fact, identity: &Identity) -> bool {
         && text("softwareBuildID", identity.software_build.as_deref())
         && text("powerSource", identity.power_source.and_then(power_source))
         && number("manufacturerID", identity.maker.map(|maker| f64::from(maker.0)))
-        // What the hub does not ask for cannot be compared.
-        && ["applicationVersion", "stackVersion", "zclVersion", "hardwareVersion", "dateCode"]
-            .iter()
-            .all(|name| fingerprint.get(name).is_null())
+        && text("dateCode", identity.date_code.as_deref())
+        && number("zclVersion", identity.zcl_version.map(f64::from))
+        && number("applicationVersion", identity.app_version.map(f64::from))
+        && number("stackVersion", identity.stack_version.map(f64::from))
+        && number("hardwareVersion", identity.hardware_version.map(f64::from))
         && fingerprint.get("ieeeAddr").text().is_none_or(|start| identity.ieee.to_string().starts_with(start))
         && endpoints_fit(fingerprint.get("endpoints"), identity)
 }
@@ -157,3 +158,7 @@ fn endpoints_fit(wanted: &Fact, identity: &Identity) -> bool {
             })
         })
 }
+
+#[cfg(test)]
+#[path = "catalogue_tests.rs"]
+mod tests;

@@ -38,7 +38,11 @@ impl Known {
         let mut is_whole = true;
         let capabilities = said.into_iter().filter_map(|said| {
             let works = works(&said, &blocks);
-            is_whole &= works == said;
+            // Catalogues say of data points that they can be read; nobody can.
+            let cannot_read =
+                |block: &Box<dyn Convert>| block.cannot_read(&said.name) || block.cannot_read(&said.property);
+            let told = Capability { readable: works.readable, ..said.clone() };
+            is_whole &= works == said || works == told && blocks.iter().any(cannot_read);
             (works.reported || works.settable || works.readable).then_some(works)
         });
         let capabilities = capabilities.collect();
@@ -85,8 +89,10 @@ impl Known {
     /// The property without its endpoint, and the endpoint.
     fn named<'a>(&'a self, property: &'a str) -> (&'a str, Option<&'a str>) {
         if let Some(capability) = self.capability(property) {
-            // Of a data point that has the endpoint in its name, too, the name is the property.
-            return (&capability.name, capability.endpoint.as_deref());
+            // Colours have two names and one property.
+            let endpoint = capability.endpoint.as_deref();
+            let name = endpoint.and_then(|of| property.strip_suffix(of)?.strip_suffix('_')).unwrap_or(property);
+            return (name, endpoint.filter(|_| name != property));
         }
         let of_endpoint = self.traits.endpoints.iter().find_map(|(of, _)| {
             let name = property.strip_suffix(of)?.strip_suffix('_')?;

@@ -9,6 +9,10 @@ mod steps;
 mod table;
 mod unknown;
 
+#[cfg(test)]
+#[path = "coverage_tests.rs"]
+mod coverage_tests;
+
 pub use catalogue::Catalogue;
 
 use std::sync::Arc;

@@ -93,7 +93,8 @@ fn step(row: &Fact) -> Option<Step> {
     Some(Step { endpoint, cluster, act })
 }
 
-fn bytes(hex: &str) -> Option<Vec<u8>> {
+/// Bytes out of hexadecimal digits.
+pub fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digits = hex.as_bytes().chunks(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }

@@ -237,6 +237,101 @@ impl Convert for Lookup {
     }
 }
 
+/// A command that is one action, whatever is in it.
+pub struct Pressed {
+    cluster: ClusterId,
+    maker: Option<MakerCode>,
+    command: u8,
+    only: Option<Endpoint>,
+    action: &'static str,
+}
+
+impl Pressed {
+    pub fn of_row(args: &Fact) -> Option<Pressed> {
+        Some(Pressed {
+            cluster: ClusterId(args.get("c").int()?),
+            maker: args.get("m").int().map(MakerCode),
+            command: args.get("i").int()?,
+            only: args.get("e").int().map(Endpoint),
+            action: args.get("a").text()?,
+        })
+    }
+}
+
+impl Convert for Pressed {
+    fn access(&self, name: &str) -> u8 {
+        if name == "action" { STATE } else { 0 }
+    }
+
+    fn decode(&self, context: &Context<'_>, heard: &Heard<'_>, memory: &mut Memory, out: &mut Decoded) {
+        let What::Command { header, .. } = heard.what else { return };
+        let is_ours = heard.cluster == self.cluster
+            && header.kind == FrameKind::Cluster
+            && header.command == self.command
+            && (self.maker.is_none() || header.maker == self.maker)
+            && self.only.is_none_or(|only| only == heard.endpoint);
+        if !is_ours || is_again(heard, header.seq, memory) {
+            return;
+        }
+        out.changes.insert("action".into(), self.action.into());
+        if let Some(group) = heard.group.filter(|_| !context.traits.meta.get("disableActionGroup").is_true()) {
+            out.changes.insert("action_group".into(), group.0.into());
+        }
+    }
+}
+
+/// A property that is a command for each of its words.
+pub struct Sent {
+    name: &'static str,
+    cluster: ClusterId,
+    maker: Option<MakerCode>,
+    at: Option<Endpoint>,
+    /// What is shown, the command's number and its payload.
+    words: Vec<(Json, u8, Vec<u8>)>,
+}
+
+impl Sent {
+    pub fn of_row(args: &Fact) -> Option<Sent> {
+        let are_flags = args.get("y").is_true();
+        let words = args.get("l").map().iter().map(|(word, sent)| {
+            let shown = if are_flags { Json::from(*word == "true") } else { Json::from(*word) };
+            let payload = crate::zigbee::definitions::steps::bytes(sent.at(1).text().unwrap_or_default())?;
+            Some((shown, sent.at(0).int()?, payload))
+        });
+        Some(Sent {
+            name: args.get("n").text()?,
+            cluster: ClusterId(args.get("c").int()?),
+            maker: args.get("m").int().map(MakerCode),
+            at: args.get("ed").int().map(Endpoint),
+            words: words.collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl Convert for Sent {
+    fn access(&self, name: &str) -> u8 {
+        if name == self.name { SET } else { 0 }
+    }
+
+    fn encode(
+        &self,
+        context: &Context<'_>,
+        request: &mut Request,
+        _memory: &Memory,
+        plan: &mut Plan,
+    ) -> Result<(), Refusal> {
+        let Some(value) = request.take(self.name) else { return Ok(()) };
+        let found = self.words.iter().find(|(word, ..)| *word == value);
+        let (_, id, payload) = found.ok_or_else(|| refusal(self.name, "the device does not take that"))?;
+        let at = self.at.filter(|_| request.endpoint().is_none());
+        let endpoint = at.unwrap_or_else(|| context.endpoint(request.endpoint(), self.cluster));
+        let body = Body::Cluster { command: *id, payload: payload.clone() };
+        plan.commands.push(Command { endpoint, cluster: self.cluster, maker: self.maker, body, is_answered: true });
+        expect_taken(plan, context.full(self.name, request.endpoint()), value);
+        Ok(())
+    }
+}
+
 /// A zone's status that is a button's press.
 pub struct ZoneButton;
 

@@ -170,10 +170,7 @@ fn set_color(context: &Context<'_>, request: &Request, color: &Json, plan: &mut 
         plan.reads.extend(context.read(request.endpoint(), COLOR, &[HUE, SATURATION, MODE]));
     } else {
         let refused = || refusal("color", "it takes {x, y}, {hue, saturation}, {r, g, b} or {hex}");
-        let (x, y) = match (part("x"), part("y")) {
-            (Some(x), Some(y)) => (x.clamp(0.0, 1.0), y.clamp(0.0, 1.0)),
-            _ => xy_of_rgb(rgb(color, hue, saturation).ok_or_else(refused)?),
-        };
+        let (x, y) = xy(color).ok_or_else(refused)?;
         let given = [("colorx", unsigned(x, 65_535.0)), ("colory", unsigned(y, 65_535.0)), time()];
         plan.commands.push(command(endpoint, COLOR, "moveToColor", &given)?);
         expect(plan, property, json!({ "x": rounded(x, 4), "y": rounded(y, 4) }), XY_TOLERANCE);
@@ -185,6 +182,36 @@ fn set_color(context: &Context<'_>, request: &Request, color: &Json, plan: &mut 
 
 fn unsigned(part: f64, whole: f64) -> Value {
     Value::Unsigned((part.clamp(0.0, 1.0) * whole).round() as u64)
+}
+
+/// A colour's x and y, whatever it is said in.
+pub fn xy(color: &Json) -> Option<(f64, f64)> {
+    let part = |name: &str| color.get(name).and_then(Json::as_f64);
+    match (part("x"), part("y")) {
+        (Some(x), Some(y)) => Some((x.clamp(0.0, 1.0), y.clamp(0.0, 1.0))),
+        _ => {
+            let (hue, saturation) = (part("hue").or_else(|| part("h")), part("saturation").or_else(|| part("s")));
+            rgb(color, hue, saturation).map(xy_of_rgb)
+        }
+    }
+}
+
+/// The colour as screens have it, at full brightness: `#rrggbb`.
+pub fn hex_of_xy(x: f64, y: f64) -> Json {
+    let y = y.max(0.000_01);
+    let (big_x, big_z) = (x / y, (1.0 - x - y) / y);
+    let linear = [
+        big_x * 1.656_492 - 0.354_851 - big_z * 0.255_038,
+        -big_x * 0.707_196 + 1.655_397 + big_z * 0.036_152,
+        big_x * 0.051_713 - 0.121_364 + big_z * 1.011_530,
+    ];
+    let most = linear.iter().fold(0.000_01, |most: f64, part| most.max(*part));
+    let parts = linear.map(|part| {
+        let part = (part / most).max(0.0);
+        let gamma = if part <= 0.003_130_8 { 12.92 * part } else { 1.055 * part.powf(1.0 / 2.4) - 0.055 };
+        (gamma * 255.0).round().clamp(0.0, 255.0) as u8
+    });
+    format!("#{:02x}{:02x}{:02x}", parts[0], parts[1], parts[2]).into()
 }
 
 /// Each 0 to 1.
@@ -343,5 +370,12 @@ mod tests {
         }
         assert_eq!(rgb(&json!({}), Some(0.0), Some(0.0)), Some([1.0, 1.0, 1.0]));
         assert_eq!(rgb(&json!({ "hex": "red" }), None, None), None);
+        for hex in ["#ff0000", "#00ff00", "#0000ff", "#ffffff", "#ff8040"] {
+            let (x, y) = xy(&json!(hex)).expect("a colour");
+            let back = hex_of_xy(x, y);
+            let parts = |text: &str| u32::from_str_radix(&text[1..], 16).expect("hex").to_be_bytes();
+            let off = parts(hex).into_iter().zip(parts(back.as_str().expect("a text")));
+            assert!(off.into_iter().all(|(a, b)| a.abs_diff(b) <= 2), "{hex} is {back}");
+        }
     }
 }

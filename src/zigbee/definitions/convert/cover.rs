@@ -121,7 +121,11 @@ pub struct Mode;
 
 impl Convert for Mode {
     fn access(&self, name: &str) -> u8 {
-        if name == "cover_mode" { SET } else { 0 }
+        if name == "cover_mode" { SET | GET } else { 0 }
+    }
+
+    fn reads(&self, context: &Context<'_>, name: &str, endpoint: Option<&str>) -> Vec<Read> {
+        if name == "cover_mode" { context.read(endpoint, COVERING, &[MODE]) } else { Vec::new() }
     }
 
     fn encode(

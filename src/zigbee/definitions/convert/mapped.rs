@@ -25,6 +25,10 @@ pub struct Mapped {
     pub map: Map,
     /// A program of its own would tell it.
     is_mute: bool,
+    /// Only of this endpoint.
+    only: Option<Endpoint>,
+    /// Set on this endpoint, where none is said.
+    at: Option<Endpoint>,
 }
 
 /// How an attribute's value becomes the property's.
@@ -124,6 +128,8 @@ impl Mapped {
             is_postfixed: true,
             map,
             is_mute: false,
+            only: None,
+            at: None,
         }
     }
 
@@ -182,6 +188,8 @@ impl Mapped {
             is_postfixed: false,
             map,
             is_mute: !args.get("f").is_null(),
+            only: args.get("e").int().map(Endpoint),
+            at: args.get("ed").int().map(Endpoint),
         })
     }
 
@@ -261,7 +269,8 @@ impl Convert for Mapped {
     fn decode(&self, context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
         let What::Attributes { maker, attributes } = heard.what else { return };
         let is_others = self.maker.is_some() && maker.is_some() && maker != self.maker;
-        if heard.cluster != self.cluster || is_others || self.is_mute {
+        let is_elsewhere = self.only.is_some_and(|only| only != heard.endpoint) || self.access & STATE == 0;
+        if heard.cluster != self.cluster || is_others || is_elsewhere || self.is_mute {
             return;
         }
         let Some((_, typed)) = attributes.iter().find(|(id, _)| *id == self.attribute) else { return };
@@ -288,7 +297,8 @@ impl Convert for Mapped {
         let Some(value) = request.take(&name) else { return Ok(()) };
         let raw = self.raw(&value)?;
         let data_type = self.data_type().expect("a value was made of it");
-        let endpoint = context.endpoint(request.endpoint(), self.cluster);
+        let at = self.at.filter(|_| request.endpoint().is_none());
+        let endpoint = at.unwrap_or_else(|| context.endpoint(request.endpoint(), self.cluster));
         let typed = Typed { data_type, value: raw };
         // What the number on the air comes to is what will be read.
         let shown = self.shown(&typed).unwrap_or_else(|| value.clone());

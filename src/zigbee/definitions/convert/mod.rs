@@ -15,6 +15,7 @@ mod lock;
 mod lumi;
 mod mapped;
 mod named;
+mod philips;
 mod switch;
 mod tuya;
 mod tuya_values;
@@ -47,6 +48,11 @@ pub const TUYA: ClusterId = ClusterId(0xef00);
 pub trait Convert: Send + Sync {
     /// What it can do with a property: bits [`STATE`], [`SET`], [`GET`].
     fn access(&self, name: &str) -> u8;
+
+    /// It tells the property, and there is no way to ask for it.
+    fn cannot_read(&self, _name: &str) -> bool {
+        false
+    }
 
     fn decode(&self, _context: &Context<'_>, _heard: &Heard<'_>, _memory: &mut Memory, _out: &mut Decoded) {}
 
@@ -264,6 +270,8 @@ pub fn blocks(row: &Fact, traits: &Traits) -> Option<Vec<Box<dyn Convert>>> {
     match name {
         "numeric" | "binary" | "enumLookup" | "text" => one(Box::new(Mapped::of_row(name, args)?)),
         "actionEnumLookup" => one(Box::new(actions::Lookup::of_row(args)?)),
+        "pressed" => one(Box::new(actions::Pressed::of_row(args)?)),
+        "sent" => one(Box::new(actions::Sent::of_row(args)?)),
         "battery" => one(Box::new(battery::Battery::of_block(args))),
         "identify" => one(Box::new(identify::Identify)),
         "illuminance" => one(Box::new(mapped::illuminance())),

@@ -63,6 +63,20 @@ pub fn blocks(name: &str, args: &Fact, traits: &Traits) -> Option<Vec<Box<dyn Co
             one(Mapped::number("occupancy_timeout", 0x0406, 0x0010, 1.0).with_access(SET | GET))
         }
         ("fz", "metering") => one(energy::Told(METERING)),
+        ("tz", "currentsummdelivered") => tiers(&[
+            ("energy", 0x0000),
+            ("energy_tier_1", 0x0100),
+            ("energy_tier_2", 0x0102),
+            ("energy_tier_3", 0x0104),
+            ("energy_tier_4", 0x0106),
+        ]),
+        ("tz", "currentsummreceived") => tiers(&[
+            ("produced_energy", 0x0001),
+            ("produced_energy_tier_1", 0x0101),
+            ("produced_energy_tier_2", 0x0103),
+        ]),
+        ("fz", "lighting_ballast_configuration") => many(ballast(STATE)),
+        ("tz", "ballast_config") => many(ballast(SET | GET)),
         ("fz", "electrical_measurement") => one(energy::Told(ELECTRICAL)),
         ("fz", "linkquality_from_basic") => one(Nothing),
         ("fz", "cover_position_tilt") => one(cover::Told),
@@ -101,16 +115,21 @@ pub fn blocks(name: &str, args: &Fact, traits: &Traits) -> Option<Vec<Box<dyn Co
         ("fz", command) if command.starts_with("command_") => one(actions::Commands::of(command)?),
         ("tz", quantity) if quantity_of(quantity).is_some() => one(quantity_of(quantity)?),
         ("lumi.fz", "lumi_specific" | "lumi_basic") => one(lumi::Report),
+        ("tuya.fz", "TS011F_electrical_measurement") => one(energy::Told(ELECTRICAL)),
+        ("tuya.fz" | "tuya.tz", "on_off_countdown") => one(switch::Countdown),
         ("tuya.fz" | "tuya.tz", converter) => {
             tuya_zcl(family, converter).map(|mapped| Box::new(mapped) as Box<dyn Convert>).map(|block| vec![block])
         }
+        ("philips.tz", "effect") => Some(vec![Box::new(philips::Set { scenes: Vec::new() }), Box::new(light::Effect)]),
+        ("philips.tz", "gradient_scene") => one(philips::Set { scenes: scenes(args) }),
         ("philips.tz", "hue_power_on_behavior") => one(switch::power_on_behavior().with_access(SET | GET)),
         _ => None,
     }
 }
 
 /// Known, and nothing is to be done: what they do is done elsewhere, or an option that the hub does not have.
-const QUIET: [&str; 10] = [
+const QUIET: [&str; 11] = [
+    "philips.tz.hue_power_on_error",
     "tz.light_color_mode",
     "tz.light_hue_saturation_move",
     "tz.light_hue_saturation_step",
@@ -125,11 +144,14 @@ const QUIET: [&str; 10] = [
 
 /// Programs that set what every lamp sets: on the air they are lamps like others, with more that is left aside.
 fn program(args: &Fact) -> Option<Vec<Box<dyn Convert>>> {
+    if args.text() == Some("manuSpecificPhilips2") {
+        return Some(vec![Box::new(philips::Told)]);
+    }
     let keys: Vec<_> = args.list().iter().filter_map(Fact::text).collect();
     let has = |name: &str| keys.contains(&name);
     let is_light = has("state") && has("brightness") && has("brightness_percent") && !has("position");
     let (has_color, has_temperature) = (has("color"), has("color_temp"));
-    let is_color = (has_color || has_temperature) && has("color_temp_percent");
+    let is_color = (has_color || has_temperature) && has("color_temp_percent") || keys == ["color"];
     let mut blocks: Vec<Box<dyn Convert>> = Vec::new();
     if is_light {
         blocks.push(Box::new(light::Light));
@@ -140,6 +162,12 @@ fn program(args: &Fact) -> Option<Vec<Box<dyn Convert>>> {
         blocks.push(Box::new(color::Color { has_color, has_temperature }));
     }
     Some(blocks).filter(|blocks| !blocks.is_empty())
+}
+
+/// Scenes of gradients, in hexadecimal.
+fn scenes(args: &Fact) -> Vec<(&'static str, Vec<u8>)> {
+    let scenes = args.get("l").map().iter();
+    scenes.filter_map(|(name, hex)| Some((*name, crate::zigbee::definitions::steps::bytes(hex.text()?)?))).collect()
 }
 
 fn told(name: &str, cluster: u16, attribute: u16, per: f64) -> Mapped {
@@ -176,6 +204,31 @@ fn zone(name: &str) -> Option<ias::Zone> {
     Some(if is_clearing { zone.clearing() } else { zone })
 }
 
+fn tiers(tiers: &[(&'static str, u16)]) -> Option<Vec<Box<dyn Convert>>> {
+    let readable = |(name, attribute): &(&'static str, u16)| {
+        Box::new(Readable { name, cluster: METERING, attribute: *attribute }) as Box<dyn Convert>
+    };
+    Some(tiers.iter().map(readable).collect())
+}
+
+/// Lighting ballasts (ZCL r8 §5.3).
+fn ballast(access: u8) -> Vec<Mapped> {
+    let numbers = [
+        ("ballast_physical_minimum_level", 0x0000),
+        ("ballast_physical_maximum_level", 0x0001),
+        ("ballast_minimum_level", 0x0010),
+        ("ballast_maximum_level", 0x0011),
+        ("ballast_power_on_level", 0x0012),
+        ("ballast_power_on_fade_time", 0x0013),
+        ("ballast_intrinsic_ballast_factor", 0x0014),
+        ("ballast_ballast_factor_adjustment", 0x0015),
+        ("ballast_lamp_quantity", 0x0020),
+        ("ballast_lamp_rated_hours", 0x0032),
+        ("ballast_lamp_burn_hours", 0x0033),
+    ];
+    numbers.iter().map(|(name, id)| Mapped::number(name, 0x0301, *id, 1.0).with_access(access)).collect()
+}
+
 /// Converters that read one quantity.
 fn quantity_of(converter: &str) -> Option<Readable> {
     let (name, cluster, attribute) = match converter {
@@ -196,8 +249,6 @@ fn quantity_of(converter: &str) -> Option<Readable> {
         "dcvoltage" => ("voltage", ELECTRICAL, 0x0100),
         "dccurrent" => ("current", ELECTRICAL, 0x0103),
         "metering_power" => ("power", METERING, 0x0400),
-        "currentsummdelivered" => ("energy", METERING, 0x0000),
-        "currentsummreceived" => ("produced_energy", METERING, 0x0001),
         _ => return None,
     };
     Some(Readable { name, cluster, attribute })
@@ -239,7 +290,6 @@ fn tuya_zcl(family: &str, converter: &str) -> Option<Mapped> {
         }
         "child_lock" => Mapped::words("child_lock", TUYA_ON_OFF, 0x8000, &[("LOCK", 1), ("UNLOCK", 0)])
             .with_type(crate::zigbee::zcl::DataType::Bool),
-        "on_off_countdown" if family == "tuya.fz" => Mapped::number("countdown", TUYA_ON_OFF, 0x4001, 1.0),
         _ => return None,
     };
     // What is set is not always read back by those who were asked to.

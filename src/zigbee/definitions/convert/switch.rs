@@ -80,3 +80,56 @@ pub fn power_on_behavior() -> Mapped {
     let words = [("off", 0), ("on", 1), ("toggle", 2), ("previous", 255)];
     Mapped::words("power_on_behavior", ON_OFF.0, 0x4003, &words).with_access(STATE | SET | GET)
 }
+
+const ON_TIME: u16 = 0x4001;
+/// Twelve hours.
+const COUNTDOWN_S_MAX: f64 = 43_200.0;
+
+/// Tuya's `countdown`, seconds until it toggles: the command of a lamp's off time, counted in seconds.
+pub struct Countdown;
+
+impl Convert for Countdown {
+    fn access(&self, name: &str) -> u8 {
+        match name {
+            "state" => SET | GET,
+            "countdown" => STATE | SET | GET,
+            _ => 0,
+        }
+    }
+
+    fn decode(&self, context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
+        let seconds = attribute(heard, ON_OFF, ON_TIME).and_then(Value::as_u64);
+        out.changes.extend(seconds.map(|seconds| (context.property("countdown", heard.endpoint), seconds.into())));
+    }
+
+    fn encode(
+        &self,
+        context: &Context<'_>,
+        request: &mut Request,
+        _memory: &Memory,
+        plan: &mut Plan,
+    ) -> Result<(), Refusal> {
+        // Switching ends a countdown, so that it comes first.
+        if let Some(state) = request.take("state") {
+            switch(context, request, &state, plan)?;
+        }
+        let Some(value) = request.take("countdown") else { return Ok(()) };
+        let seconds = as_number("countdown", &value)?;
+        if !(0.0..=COUNTDOWN_S_MAX).contains(&seconds) {
+            return Err(refusal("countdown", "it takes 0 to 43200"));
+        }
+        let time = Value::Unsigned(seconds.round() as u64);
+        let given = [("ctrlbits", 0u8.into()), ("ontime", time.clone()), ("offwaittime", time)];
+        plan.commands.push(command(context.endpoint(request.endpoint(), ON_OFF), ON_OFF, "onWithTimedOff", &given)?);
+        expect_taken(plan, context.full("countdown", request.endpoint()), number(seconds.round()));
+        Ok(())
+    }
+
+    fn reads(&self, context: &Context<'_>, name: &str, endpoint: Option<&str>) -> Vec<Read> {
+        match name {
+            "state" => context.read(endpoint, ON_OFF, &[ON_OFF_ATTRIBUTE]),
+            "countdown" => context.read(endpoint, ON_OFF, &[ON_TIME]),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -61,6 +61,10 @@ impl Convert for Points {
         self.points.iter().fold(0, |access, point| access | of_point(point))
     }
 
+    fn cannot_read(&self, name: &str) -> bool {
+        self.access(name) != 0
+    }
+
     fn decode(&self, _context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
         let What::Command { header, payload } = heard.what else { return };
         let is_report = heard.cluster == TUYA
