@@ -187,6 +187,8 @@ function wire(value) {
   if (Buffer.isBuffer(value)) return { h: value.toString('hex') };
   return value;
 }
+// Words that an option changes are those of who sets none.
+const words = (map) => (typeof map === 'function' ? map({}, { manufacturerName: '', modelID: '' }) : map);
 const lookup = (map) => Object.fromEntries(Object.entries(map).map(([key, value]) => [key, wire(value)]));
 
 // A conversion of a data point: a name with arguments, what could be found out by trying, or '?'.
@@ -196,7 +198,7 @@ function conversion(one, expose) {
   if (from) {
     const [first, second] = from.args;
     switch (from.name) {
-      case 'lookup': return typeof first === 'function' ? '?' : { l: lookup(first), ...(second === undefined ? {} : { d: second }) };
+      case 'lookup': return { l: lookup(words(first)), ...(second === undefined ? {} : { d: second }) };
       case 'raw': return 'raw';
       case 'trueFalse': return { t: wire(first) };
       default: return { [from.name]: from.args };
@@ -470,6 +472,8 @@ async function facts(definition, file) {
     }
   }
   for (const [point, name, converter, options] of meta.tuyaDatapoints ?? []) {
+    // Known, and of no use.
+    if (converter === null || converter === undefined) continue;
     const shown = flat.find((other) => other.property === name) ?? flat.find((other) => other.name === name);
     points.push([point, name, conversion(converter, shown), ...(options?.optimistic === false ? [1] : [])]);
   }

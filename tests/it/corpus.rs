@@ -64,6 +64,16 @@ fn unpi() {
 }
 
 #[test]
+fn zcl() {
+    replay("zcl", fuzz::zcl);
+}
+
+#[test]
+fn tuya() {
+    replay("tuya", fuzz::tuya);
+}
+
+#[test]
 fn mt() {
     replay("mt", fuzz::mt);
 }

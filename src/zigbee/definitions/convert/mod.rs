@@ -36,6 +36,8 @@ use crate::zigbee::zcl::frame::Direction;
 use crate::zigbee::zcl::value::{Typed, Value};
 
 pub use mapped::{Mapped, value_of_number};
+#[cfg(test)]
+pub use tuya::known_points;
 
 pub const BASIC: ClusterId = ClusterId(0x0000);
 pub const POWER: ClusterId = ClusterId(0x0001);

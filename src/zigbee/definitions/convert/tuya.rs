@@ -46,6 +46,12 @@ impl Points {
     }
 }
 
+/// How many points of a table there are, and of how many the conversion is known.
+#[cfg(test)]
+pub fn known_points(args: &Fact) -> (usize, usize) {
+    (args.list().len(), Points::of_row(args, &Traits::default()).points.len())
+}
+
 impl Convert for Points {
     fn access(&self, name: &str) -> u8 {
         let of_point = |point: &Point| {

@@ -50,6 +50,29 @@ fn conversions_with_names() {
     assert_eq!(shown("power", &Wire::Number(0x1999_9990)), serde_json::json!(-12));
 }
 
+#[test]
+fn schedules_are_read_as_they_were_written() {
+    for (name, text) in [
+        ("thermostatScheduleDayMultiDP", "06:00/21.5 08:30/18.0 17:00/22.0 22:00/16.5"),
+        ("thermostatScheduleDayMultiDP_TRV603WZ", "06:30/21.0 17:30/21.5"),
+    ] {
+        let own = OWN.iter().find(|own| own.name == name).expect("it is in the list");
+        let wire = (own.to.expect("it can be set"))(&Json::from(text)).expect("a schedule");
+        assert_eq!(shown(name, &wire), Json::from(text));
+        for wrong in ["", "06:00", "06:00/21.5 x", "25:00/21", "06:00/99"] {
+            assert_eq!(
+                (own.to.expect("it can be set"))(&Json::from(wrong)).filter(|_| !wrong.is_empty()),
+                None,
+                "{wrong}"
+            );
+        }
+    }
+    assert_eq!(
+        shown("circuitBreakerFaults", &Wire::Bitmap(0b1001)),
+        serde_json::json!(["short_circuit", "leakage_current"])
+    );
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_value_or_none(data_type in any::<u8>(), bytes in proptest::collection::vec(any::<u8>(), 0..40)) {

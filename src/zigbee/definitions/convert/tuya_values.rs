@@ -137,7 +137,7 @@ const fn momentary(name: &'static str, to: fn(&Json) -> Option<Wire>) -> Own {
     Own { name, from: |_| Some(Told::One("idle".into())), to: Some(to), is_momentary: true }
 }
 
-static OWN: [Own; 24] = [
+static OWN: [Own; 29] = [
     own("coverPosition", |wire| position(wire, false), Some(|value| whole(value.as_f64()?))),
     own("coverPositionInverted", |wire| position(wire, true), Some(|value| whole(100.0 - value.as_f64()?))),
     own(
@@ -202,6 +202,11 @@ static OWN: [Own; 24] = [
     own("phaseVariant4", phase_of_eight, None),
     own("phaseVariant5", |wire| phase(wire, 2, 5, Some((8, 2))), None),
     own("threshold", threshold, None),
+    own("circuitBreakerFaults", |wire| faults(wire, "magnetism"), None),
+    own("circuitBreakerFaults1", |wire| faults(wire, "negative_power"), None),
+    own("thermostatScheduleDayMultiDP", schedule_of_four, Some(schedule_to_four)),
+    own("thermostatScheduleDayMultiDP_TRV603WZ", schedule_of_pairs, Some(schedule_to_pairs)),
+    own("onOffWithZeros", |wire| Some(Told::One(word(wire.is_true()))), Some(|value| Some(Wire::Bool(value == "ON")))),
     momentary("dismiss", |value| (value == "DISMISS").then_some(Wire::Enum(0))),
     momentary("refresh", |value| Some(Wire::Bool(value == "refresh"))),
     momentary("reset", |value| (value == "RESET").then_some(Wire::Bool(false))),
@@ -281,6 +286,85 @@ fn threshold(wire: &Wire) -> Option<Told> {
         ("threshold_2", kind(bytes[4])),
         ("threshold_2_value", number(unsigned(&bytes[6..8]))),
     ]))
+}
+
+/// What a circuit breaker's bits mean, from the lowest on; one of them has another name in some.
+const FAULTS: [&str; 17] = [
+    "short_circuit",
+    "surge",
+    "overload",
+    "leakage_current",
+    "temperature",
+    "fire",
+    "high_power",
+    "self_test",
+    "over_current",
+    "unbalance",
+    "over_voltage",
+    "under_voltage",
+    "miss_phase",
+    "outage",
+    "magnetism",
+    "credit",
+    "no_balance",
+];
+
+fn faults(wire: &Wire, magnetism: &str) -> Option<Told> {
+    let bits = wire.number()?.max(0.0) as u64;
+    let set = FAULTS.iter().enumerate().filter(|(bit, name)| bits >> bit & 1 == 1);
+    let names: Vec<Json> =
+        set.map(|(_, name)| Json::from(if *name == "magnetism" { magnetism } else { name })).collect();
+    one(names)
+}
+
+/// Hours, minutes and °C of a transition such as `06:30/21.5`.
+fn transition(text: &str) -> Option<(u8, u8, f64)> {
+    let (time, celsius) = text.split_once('/')?;
+    let (hour, minute) = time.split_once(':')?;
+    let transition = (hour.parse().ok()?, minute.parse().ok()?, celsius.parse().ok()?);
+    let is_fine = transition.0 <= 24 && transition.1 < 60 && (5.0..=35.0).contains(&transition.2);
+    is_fine.then_some(transition)
+}
+
+/// Four transitions of hour, minute and 0.1 °C behind a byte.
+fn schedule_of_four(wire: &Wire) -> Option<Told> {
+    let bytes = wire.bytes()?.get(1..17)?;
+    let transitions = bytes.chunks_exact(4).map(|part| {
+        let celsius = f64::from(u16::from_be_bytes([part[2], part[3]])) / 10.0;
+        format!("{:02}:{:02}/{celsius:.1}", part[0], part[1])
+    });
+    one(transitions.collect::<Vec<_>>().join(" "))
+}
+
+fn schedule_to_four(value: &Json) -> Option<Wire> {
+    let mut bytes = vec![0];
+    for text in value.as_str()?.split(' ') {
+        let (hour, minute, celsius) = transition(text)?;
+        bytes.extend([hour, minute]);
+        bytes.extend(((celsius * 10.0).floor() as u16).to_be_bytes());
+    }
+    (bytes.len() == 17).then_some(Wire::Raw(bytes))
+}
+
+/// Transitions of two bytes, ten minutes and half degrees, behind a byte and how many bytes there are.
+fn schedule_of_pairs(wire: &Wire) -> Option<Told> {
+    let bytes = wire.bytes()?;
+    let pairs = bytes.get(2..)?.chunks_exact(2).take(usize::from(*bytes.get(1)?) / 2);
+    let transitions = pairs
+        .map(|pair| format!("{:02}:{:02}/{:.1}", pair[0] / 10, u16::from(pair[0] % 10) * 10, f64::from(pair[1]) / 2.0));
+    one(transitions.collect::<Vec<_>>().join(" "))
+}
+
+/// The first byte of those that were seen.
+const PAIRS_OF: u8 = 7;
+
+fn schedule_to_pairs(value: &Json) -> Option<Wire> {
+    let transitions = value.as_str()?.split_whitespace().map(transition).collect::<Option<Vec<_>>>()?;
+    let mut bytes = vec![PAIRS_OF, u8::try_from(transitions.len() * 2).ok()?];
+    for (hour, minute, celsius) in transitions {
+        bytes.extend([hour.checked_mul(10)?.checked_add(minute / 10)?, (celsius * 2.0).round() as u8]);
+    }
+    Some(Wire::Raw(bytes))
 }
 
 /// What those of [`OWN`] tell that tell several, whatever their point is called.

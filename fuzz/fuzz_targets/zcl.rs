@@ -1,0 +1,5 @@
+//! Any frame of any cluster, to the parser and to devices' definitions. Checks are in the library of this crate, where tests run
+//! them too.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| hearth_fuzz::zcl(input));
