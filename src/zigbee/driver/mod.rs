@@ -169,10 +169,11 @@ impl<C: Send> Driver<C> {
 }
 
 impl<C> Driver<C> {
+    /// What was commanded before is carried out first, unless there is no room even for this.
     fn end(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        // Where the queue is full, the driver sees the flag soon enough.
-        let _ = self.inputs.try_send(Input::Stop);
+        if self.inputs.try_send(Input::Stop).is_err() {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -319,14 +320,19 @@ where
                 }
                 Ok(Input::Gone { link, why }) if link == self.links && self.link.is_some() => return why,
                 Ok(Input::Bytes { .. } | Input::Gone { .. }) => {}
-                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => return "the driver was stopped".into(),
-                Err(RecvTimeoutError::Timeout) => {
-                    let now = now();
-                    if until.is_some_and(|until| until <= now) {
-                        return "".into();
-                    }
-                    self.machine.handle_timeout(now);
+                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.is_over.store(true, Ordering::Relaxed);
+                    return "the driver was stopped".into();
                 }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Also where inputs never end.
+            let now = now();
+            if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+                self.machine.handle_timeout(now);
+            }
+            if until.is_some_and(|until| until <= now) {
+                return "".into();
             }
         }
     }

@@ -226,6 +226,64 @@ fn a_stick_that_comes_back_is_open_again_in_a_moment() {
     assert_eq!(next_event(&mut news), Event::Heard(b"three".to_vec()));
 }
 
+/// What was commanded is done before the end, and timeouts are not forgotten while bytes never end.
+#[test]
+fn the_last_command_is_carried_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (driver, mut news) = start(tcp(&listener));
+    let (mut stick, _) = listener.accept().expect("it connects");
+    assert_eq!(next_event(&mut news), Event::Open);
+    let mut flood = stick.try_clone().expect("a socket");
+    let is_dry = Arc::new(AtomicBool::new(false));
+    let flooder = {
+        let is_dry = Arc::clone(&is_dry);
+        thread::spawn(move || {
+            let mut sent = 0;
+            while !is_dry.load(Ordering::Relaxed) {
+                flood.write_all(&[0; 64]).expect("it goes");
+                sent += 64;
+            }
+            sent
+        })
+    };
+    driver.command(Command::WakeIn(Duration::from_millis(20))).expect("there is room");
+    let (mut heard, mut was_timeout, mut sent) = (0, false, None);
+    // A port that is closed with bytes unread takes back what it has sent, so all of the flood has to be through.
+    let mut flooder = Some(flooder);
+    while sent != Some(heard) {
+        match next_event(&mut news) {
+            Event::Heard(bytes) => heard += bytes.len(),
+            Event::Timeout => was_timeout = true,
+            other => panic!("{other:?}"),
+        }
+        if was_timeout && let Some(flooder) = flooder.take() {
+            is_dry.store(true, Ordering::Relaxed);
+            // It may wait for room in the line.
+            while !flooder.is_finished() {
+                if let Ok(News::Event(Event::Heard(bytes))) = news.try_recv() {
+                    heard += bytes.len();
+                }
+            }
+            sent = Some(flooder.join().expect("it has stopped"));
+        }
+    }
+    let reader = thread::spawn(move || {
+        let mut heard = Vec::<u8>::new();
+        let mut bytes = [0; 64];
+        while let Ok(len @ 1..) = stick.read(&mut bytes) {
+            heard.extend(&bytes[..len]);
+        }
+        heard
+    });
+    let fetcher = thread::spawn(move || while news.blocking_recv().is_some() {});
+    for at in 0..100 {
+        driver.command(Command::Say(vec![at])).expect("there is room");
+    }
+    driver.stop();
+    assert_eq!(reader.join().expect("it has read"), (0..100).collect::<Vec<u8>>());
+    fetcher.join().expect("the news end");
+}
+
 /// There and back again costs no more than the line itself.
 #[test]
 fn nothing_waits() {
