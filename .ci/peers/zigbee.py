@@ -421,6 +421,8 @@ def resumes(world):
     since = len(z2m.heard)
     stick.order("temperature climate 19")
     z2m.wait(world.names["climate"], lambda s: s.get("temperature") == 19, since, 30)
+    for name in ("bulb", "plug", "router"):
+        expect(stick.truth(name), own_key=1)
 
 
 def clean(world):

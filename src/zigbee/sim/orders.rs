@@ -72,7 +72,11 @@ pub const ORDERS: &[Order] = &[
         Some(String::new())
     }),
     of("fault DEVICE silent|noack|lies|rejects|slow=MS|none", "what is wrong with it", 2..=2, fault),
-    of("show DEVICE", "how it really is", 1..=1, |sim, now, at| Some(show(sim.world.device(at[0])?, now))),
+    of("show DEVICE", "how it really is", 1..=1, |sim, now, at| {
+        // Whether stick and device agree on the key that is theirs alone.
+        let key = sim.own_key_holds(at[0]).map_or(String::new(), |holds| format!(" own_key={}", u8::from(holds)));
+        Some(show(sim.world.device(at[0])?, now) + &key)
+    }),
     all("devices", "all devices", 0..=0, |sim, now, _| {
         Some(sim.devices().iter().map(|device| show(device, now)).collect::<Vec<_>>().join("\n"))
     }),

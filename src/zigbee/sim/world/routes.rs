@@ -71,7 +71,7 @@ impl World {
                     if !is_meant || (sleeps && to != To::Broadcast(Nwk::ALL)) {
                         continue;
                     }
-                    if let Reach::Arrives(hops) = self.reach(device, &sending) {
+                    if let Reach::Arrives(hops) = self.reach(now, device, &sending) {
                         let (aps, handle) = (sending.aps.clone(), None);
                         if sleeps {
                             let parent = self.parent(device).unwrap_or(Parent::Coordinator);
@@ -98,14 +98,14 @@ impl World {
             if self.kept_by(Parent::Coordinator) >= KEPT_BY_COORDINATOR_MAX {
                 return self.confirm(now + self.latency, handle, status::MAC_OVERFLOW);
             }
-            if !matches!(self.reach(device, &sending), Reach::Arrives(_)) {
+            if !matches!(self.reach(now, device, &sending), Reach::Arrives(_)) {
                 return self
                     .plan(now + INDIRECT, Happening::Arrive(Arrival::Confirm { handle, status: status::MAC_EXPIRED }));
             }
             return self.keep(now, Parent::Coordinator, device, sending.aps, Some(handle));
         }
         let wants_ack = sending.aps.ack;
-        match self.reach(device, &sending) {
+        match self.reach(now, device, &sending) {
             Reach::Nobody => return self.confirm(now + MAC_TRIES, handle, status::MAC_NO_ACK),
             Reach::Swallowed if !wants_ack => return self.confirm(now + self.latency, handle, status::SUCCESS),
             Reach::Swallowed => {}
@@ -161,7 +161,7 @@ impl World {
     }
 
     /// Whether a frame of the coordinator gets to a device. The first hop checks key and counter, and remembers it.
-    fn reach(&mut self, device: usize, sending: &Sending) -> Reach {
+    fn reach(&mut self, now: Instant, device: usize, sending: &Sending) -> Reach {
         let ancestors = self.ancestors(device);
         let first = ancestors.last().copied().unwrap_or(device);
         let is_on = self.devices[first].is_on;
@@ -175,7 +175,7 @@ impl World {
         if theirs.key != ours.key || sending.counter <= membership.heard_counter {
             let name = self.devices[first].name.clone();
             let why = if theirs.key != ours.key { "its key is another" } else { "its frame counter went back" };
-            self.tell(self.began, &name, format!("does not hear the coordinator: {why}"));
+            self.tell(now, &name, format!("does not hear the coordinator: {why}"));
             return Reach::Swallowed;
         }
         membership.heard_counter = sending.counter;
