@@ -62,11 +62,11 @@ fn matching(identity: &Identity) -> Option<(usize, Fact)> {
     if places.is_empty() {
         places = table::candidates(plain(&lower));
     }
-    let candidates: Vec<_> = places.into_iter().map(|place| (place, table::definition(place))).collect();
+    let candidates: Vec<_> = places.into_iter().map(|place| (place, table::fields(place, &["z", "f"]))).collect();
     if let [(place, row)] = &candidates[..]
         && !row.get("z").is_null()
     {
-        return Some((*place, row.clone()));
+        return Some((*place, table::definition(*place)));
     }
     let mut best: Option<(f64, usize)> = None;
     for (at, (_, row)) in candidates.iter().enumerate() {
@@ -80,10 +80,11 @@ fn matching(identity: &Identity) -> Option<(usize, Fact)> {
     let by_model = |(_, row): &&(usize, Fact)| {
         row.get("z").list().iter().any(|one| one.text().is_some_and(|one| one == model || one == plain(model)))
     };
-    match best {
-        Some((_, at)) => candidates.into_iter().nth(at),
-        None => candidates.iter().find(by_model).cloned(),
-    }
+    let found = match best {
+        Some((_, at)) => candidates.get(at),
+        None => candidates.iter().find(by_model),
+    };
+    found.map(|(place, _)| (*place, table::definition(*place)))
 }
 
 /// Without what stands behind a NUL, and without blanks around it.

@@ -6,6 +6,8 @@ static TABLE: &[u8] = include_bytes!("table.bin");
 
 const VERSION: u32 = 1;
 const TABLES_AT: usize = 8;
+/// The tag of a map that is written out.
+const MAP: u8 = 7;
 
 /// What a definition says, borrowed from the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,25 @@ pub fn size_bytes() -> usize {
 pub fn definition(place: usize) -> Fact {
     let mut cursor = Cursor { at: entry(Part::Definitions, place).0 };
     cursor.composite()
+}
+
+/// Some fields of a definition: what is needed to choose among hundreds that share a model id.
+pub fn fields(place: usize, names: &[&str]) -> Fact {
+    let mut cursor = Cursor { at: entry(Part::Definitions, place).0 };
+    if cursor.byte() != MAP {
+        return Fact::Null;
+    }
+    let count = cursor.number();
+    let mut found = Vec::with_capacity(names.len());
+    for _ in 0..count {
+        let name = text(cursor.number());
+        if names.contains(&name) {
+            found.push((name, cursor.composite()));
+        } else {
+            cursor.skip();
+        }
+    }
+    Fact::Map(found)
 }
 
 /// Places of the definitions that may fit a model id (in lower case), in the order in which they are asked.
@@ -112,7 +133,29 @@ impl Cursor {
         }
     }
 
-    /// A list or map that is written out.
+    /// Passes over a value.
+    fn skip(&mut self) {
+        match self.byte() {
+            3 | 5 | 8 => {
+                self.number();
+            }
+            4 => self.at += 8,
+            6 => {
+                let count = self.number();
+                (0..count).for_each(|_| self.skip());
+            }
+            MAP => {
+                let count = self.number();
+                for _ in 0..count {
+                    self.number();
+                    self.skip();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A value, whatever it is.
     fn composite(&mut self) -> Fact {
         let tag = self.byte();
         self.tagged(tag)
@@ -147,7 +190,7 @@ impl Cursor {
                 let count = self.number();
                 Fact::List((0..count).map(|_| self.composite()).collect())
             }
-            7 => {
+            MAP => {
                 let count = self.number();
                 Fact::Map((0..count).map(|_| (text(self.number()), self.composite())).collect())
             }
@@ -232,6 +275,8 @@ mod tests {
     fn every_definition_can_be_read() {
         for place in 0..count() {
             let fact = definition(place);
+            let some = fields(place, &["v", "z"]);
+            assert_eq!((some.get("v"), some.get("z"), some.get("m")), (fact.get("v"), fact.get("z"), &Fact::Null));
             assert!(fact.get("m").text().is_some() && fact.get("v").text().is_some(), "{place}");
         }
         assert!(count() > 4_400, "{}", count());
