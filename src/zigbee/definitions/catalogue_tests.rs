@@ -25,7 +25,7 @@ fn identity(model: &str, maker: &str, endpoints: &[(u8, &[u16], &[u16])]) -> Ide
         logical_type: Some(LogicalType::Router),
         maker: None,
         endpoints: endpoints.iter().map(descriptor).collect(),
-        model_id: Some(model.into()).filter(|model: &Box<str>| !model.is_empty()),
+        model_id: (!model.is_empty()).then(|| model.into()),
         maker_name: Some(maker.into()),
         power_source: None,
         software_build: None,

@@ -40,9 +40,9 @@ impl Known {
             let works = works(&said, &blocks);
             // Catalogues say of data points that they can be read; nobody can.
             let cannot_read =
-                |block: &Box<dyn Convert>| block.cannot_read(&said.name) || block.cannot_read(&said.property);
+                || blocks.iter().any(|block| block.cannot_read(&said.name) || block.cannot_read(&said.property));
             let told = Capability { readable: works.readable, ..said.clone() };
-            is_whole &= works == said || works == told && blocks.iter().any(cannot_read);
+            is_whole &= works == said || works == told && cannot_read();
             (works.reported || works.settable || works.readable).then_some(works)
         });
         let capabilities = capabilities.collect();

@@ -31,8 +31,11 @@ const NUMBERS: [(&str, u16, f64); 20] = [
     ("setpoint_change_amount", 0x0031, 100.0),
 ];
 
+/// Words, and the numbers that mean them.
+type Words = &'static [(&'static str, i32)];
+
 /// Property, attribute, words.
-const WORDS: [(&str, u16, &[(&str, i32)]); 7] = [
+const WORDS: [(&str, u16, Words); 7] = [
     (
         "system_mode",
         0x001c,

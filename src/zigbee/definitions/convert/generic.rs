@@ -167,10 +167,13 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
     rows
 }
 
+/// Blocks, and the steps that make them hear something.
+pub type Part = (Vec<Box<dyn Convert>>, Vec<Step>);
+
 /// The blocks of the rows, each once, and how they are made to tell.
-pub fn blocks(rows: &[Row], identity: &Identity) -> Vec<(Vec<Box<dyn Convert>>, Vec<Step>)> {
+pub fn blocks(rows: &[Row], identity: &Identity) -> Vec<Part> {
     let has = |cluster: u16, name: &str| rows.iter().any(|row| row.cluster.0 == cluster && row.name == name);
-    let mut all: Vec<(Vec<Box<dyn Convert>>, Vec<Step>)> = Vec::new();
+    let mut all: Vec<Part> = Vec::new();
     let reports = |cluster: u16, attribute: u16, min_s: u16, change: f64| {
         steps::reporting(&Mapped::number("", cluster, attribute, 1.0), min_s, HOUR_S, change).to_vec()
     };

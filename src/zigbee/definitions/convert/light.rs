@@ -153,8 +153,11 @@ pub struct LevelConfig {
     pub is_set: bool,
 }
 
+/// Words, and the values that mean them.
+type Words = &'static [(&'static str, u64)];
+
 /// Name, attribute, type, and words for a value.
-const LEVEL_CONFIG: [(&str, u16, DataType, &[(&str, u64)]); 6] = [
+const LEVEL_CONFIG: [(&str, u16, DataType, Words); 6] = [
     ("on_off_transition_time", 0x0010, DataType::U16, &[]),
     ("on_transition_time", 0x0012, DataType::U16, &[("disabled", 65_535)]),
     ("off_transition_time", 0x0013, DataType::U16, &[("disabled", 65_535)]),

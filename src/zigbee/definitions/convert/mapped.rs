@@ -67,7 +67,7 @@ impl Scale {
         }
     }
 
-    pub fn from_raw(self, raw: f64) -> f64 {
+    pub fn shown_of(self, raw: f64) -> f64 {
         match self {
             Scale::Per(per) => raw / per,
             // As the factor was found by dividing, so that 0.1 · 3 is 0.3.
@@ -80,7 +80,7 @@ impl Scale {
         }
     }
 
-    pub fn to_raw(self, value: f64) -> f64 {
+    pub fn raw_of(self, value: f64) -> f64 {
         match self {
             Scale::Per(per) => value * per,
             Scale::Line(factor, offset) => (value - offset) / factor,
@@ -213,7 +213,7 @@ impl Mapped {
     fn shown(&self, typed: &Typed) -> Option<Json> {
         match &self.map {
             Map::Number { scale, places } => {
-                let value = scale.from_raw(typed.known()?.as_f64()?);
+                let value = scale.shown_of(typed.known()?.as_f64()?);
                 Some(number(places.map_or(value, |places| rounded(value, places))))
             }
             Map::Words(words) => {
@@ -238,7 +238,7 @@ impl Mapped {
         let unfit = || refusal(&self.name, "the device's attribute does not take that");
         Ok(match &self.map {
             Map::Number { scale, places } => {
-                let raw = scale.to_raw(as_number(&self.name, value)?);
+                let raw = scale.raw_of(as_number(&self.name, value)?);
                 let raw = places.map_or(raw, |places| rounded(raw, places));
                 value_of_number(data_type, raw).ok_or_else(unfit)?
             }

@@ -100,6 +100,9 @@ impl Wire {
     }
 }
 
+/// A number out of a number, with the arguments that a table gives.
+type Numbers = fn(f64, &[f64]) -> f64;
+
 /// How a data point's value becomes a property's.
 pub enum Conversion {
     Raw,
@@ -108,8 +111,8 @@ pub enum Conversion {
     /// True if it is this.
     Is(Wire),
     Number {
-        from: fn(f64, &[f64]) -> f64,
-        to: fn(f64, &[f64]) -> f64,
+        from: Numbers,
+        to: Numbers,
         args: Vec<f64>,
     },
     Own(&'static Own),
@@ -311,7 +314,7 @@ const FAULTS: [&str; 17] = [
 
 fn faults(wire: &Wire, magnetism: &str) -> Option<Told> {
     let bits = wire.number()?.max(0.0) as u64;
-    let set = FAULTS.iter().enumerate().filter(|(bit, name)| bits >> bit & 1 == 1);
+    let set = FAULTS.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1);
     let names: Vec<Json> =
         set.map(|(_, name)| Json::from(if *name == "magnetism" { magnetism } else { name })).collect();
     one(names)
@@ -421,7 +424,7 @@ impl Conversion {
         }
         let (name, args) = fact.map().first()?;
         let args: Vec<f64> = args.list().iter().filter_map(Fact::number).collect();
-        let (from, to): (fn(f64, &[f64]) -> f64, fn(f64, &[f64]) -> f64) = match *name {
+        let (from, to): (Numbers, Numbers) = match *name {
             "divideBy" => (|raw, args| raw / first(args), |value, args| value * first(args)),
             "multiplyBy" => (|raw, args| raw * first(args), |value, args| value / first(args)),
             "divideByFromOnly" => (|raw, args| raw / first(args), |value, _| value),
