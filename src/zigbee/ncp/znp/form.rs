@@ -79,10 +79,10 @@ impl NewNetwork {
 pub async fn form(desk: &Desk, network: &NewNetwork) -> Result<Nib, Trouble> {
     nv::delete(desk, item::NIB).await?;
     // Clear the configuration and the network (`ZCD_STARTOPT_…`) at the next start.
-    nv::write(desk, item::STARTUP_OPTION, &[0x03]).await?;
+    nv::write_surely(desk, item::STARTUP_OPTION, &[0x03]).await?;
     reset(desk).await?;
-    nv::update(desk, item::STARTUP_OPTION, &[0x00]).await?;
-    nv::update(desk, item::HAS_CONFIGURED, &[UNFINISHED]).await?;
+    nv::write_surely(desk, item::STARTUP_OPTION, &[0x00]).await?;
+    nv::write_surely(desk, item::HAS_CONFIGURED, &[UNFINISHED]).await?;
     write_parameters(desk, network, network.channel.mask()).await?;
     desk.forget_told();
     let set_channel = |is_primary: bool, mask: u32| {

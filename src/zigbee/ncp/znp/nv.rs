@@ -96,7 +96,8 @@ pub async fn read(desk: &Desk, id: u16) -> Result<Option<Vec<u8>>, Trouble> {
     Ok(Some(bytes))
 }
 
-/// Writes an item, makes it where there is none, and reads it again to be sure.
+/// Writes an item, and makes it where there is none. What the stack itself writes as well (the network), or does not show (keys of
+/// some firmwares), cannot be read again to be sure; what it comes to is looked at when the network is up.
 pub async fn write(desk: &Desk, id: u16, bytes: &[u8]) -> Result<(), Trouble> {
     let len = usize::from(desk.ask(SYS_OSAL_NV_LENGTH.request().with("id", id)).await?.u16("length"));
     if len == 0 {
@@ -109,8 +110,13 @@ pub async fn write(desk: &Desk, id: u16, bytes: &[u8]) -> Result<(), Trouble> {
         let request = SYS_OSAL_NV_WRITE_EXT.request().with("id", id).with("offset", offset).with("value", piece);
         desk.order(request).await?;
     }
-    let read = read(desk, id).await?.unwrap_or_default();
-    if read.starts_with(bytes) {
+    Ok(())
+}
+
+/// Writes an item and reads it again.
+pub async fn write_surely(desk: &Desk, id: u16, bytes: &[u8]) -> Result<(), Trouble> {
+    write(desk, id, bytes).await?;
+    if read(desk, id).await?.is_some_and(|read| read.starts_with(bytes)) {
         return Ok(());
     }
     Err(Trouble::stick(format!("the stick did not keep what was written into its item 0x{id:04x}")))
@@ -158,7 +164,7 @@ pub async fn write_table(
 ) -> Result<(), Trouble> {
     for (at, entry) in new.iter().enumerate().filter(|(at, entry)| old.get(*at) != Some(*entry)) {
         match family {
-            Family::V30x => write(desk, table.legacy.0 + at as u16, entry).await?,
+            Family::V30x => write_surely(desk, table.legacy.0 + at as u16, entry).await?,
             Family::V3x0 => {
                 let request = SYS_NV_WRITE.request().with("sysid", SYSTEM_ZSTACK).with("itemid", table.extended);
                 desk.order(request.with("subid", at as u16).with("value", entry)).await?;

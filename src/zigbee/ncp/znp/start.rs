@@ -173,7 +173,7 @@ async fn settle(
     if let Some(held) = seen.held.filter(|held| held.is_coordinator && check(known, held).is_ok()) {
         resume(desk).await?;
         if !seen.is_configured {
-            nv::write(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await?;
+            nv::write_surely(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await?;
         }
         tracing::debug!(pan = held.network.pan_id, "the stick's network is resumed");
         return Ok(false);
@@ -270,7 +270,10 @@ async fn form_new(desk: &Desk, config: &Config, chance: Chance) -> Result<(), Tr
     };
     let nib = form::form(desk, &NewNetwork { channel, ..chance.network }).await?;
     tracing::info!(channel = %nib.channel(), pan = format_args!("{:04x}", nib.pan_id()), "a Zigbee network was formed");
-    nv::write(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await
+    if network_key(desk).await? != chance.network.key {
+        tracing::warn!("the stick has taken a network key of its own, not the one that it was given");
+    }
+    nv::write_surely(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await
 }
 
 async fn restore(desk: &Desk, family: Family, known: &Persisted, chance: Chance) -> Result<(), Trouble> {
@@ -291,7 +294,7 @@ async fn restore(desk: &Desk, family: Family, known: &Persisted, chance: Chance)
     resume(desk).await?;
     let read = snapshot::read(desk, family).await?;
     snapshot::verify(&backup, &read)?;
-    nv::write(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await
+    nv::write_surely(desk, item::HAS_CONFIGURED, &[CONFIGURED]).await
 }
 
 /// What truly is on the air now.

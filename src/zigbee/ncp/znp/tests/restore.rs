@@ -155,3 +155,13 @@ fn a_restore_that_was_broken_off_is_done_anew() {
     assert_eq!(line.up().expect("it is up").extended_pan_id, known.extended_pan_id);
     assert_eq!(line.stick.items[&item::HAS_CONFIGURED], [0x55]);
 }
+
+/// Some firmwares show another transport key than was written, and are right all the same.
+#[test]
+fn a_key_that_the_stick_does_not_show_is_no_obstacle() {
+    let mut stick = fresh(Family::V3x0);
+    stick.hides_key = true;
+    let mut line = line(stick, Config::default(), None);
+    line.run_until(120, |line| line.up().is_some());
+    assert_eq!(line.stick.items[&item::ACTIVE_KEY][1..], line.persisted().expect("it is persisted").key.0);
+}

@@ -33,6 +33,8 @@ pub struct Stick {
     pub asked: Vec<&'static str>,
     /// How data requests are confirmed: status, or not at all.
     pub confirms: Option<u8>,
+    /// The transport key reads as something else.
+    pub hides_key: bool,
     decoder: Decoder,
     pub out: VecDeque<Frame>,
 }
@@ -58,6 +60,7 @@ impl Stick {
             formed: 0,
             asked: Vec::new(),
             confirms: Some(0),
+            hides_key: false,
             decoder: Decoder::new(Peer::Host),
             out: VecDeque::new(),
         };
@@ -137,6 +140,7 @@ impl Stick {
             "version" => answer.with("product", self.product).with("revision", 20_230_507u32),
             "getExtAddr" => answer.with("extaddress", self.address),
             "osalNvLength" => answer.with("length", self.items.get(&id()).map_or(0, |item| item.len() as u16)),
+            "osalNvReadExt" if self.hides_key && id() == item::PRECFGKEY => answer.with("value", [0x55u8; 16]),
             "osalNvReadExt" => match self.items.get(&id()).and_then(|item| item.get(asked.u16("offset").into()..)) {
                 Some(rest) => answer.with("value", &rest[..rest.len().min(246)]),
                 None => answer.with("status", 0x0au8),
