@@ -66,9 +66,9 @@ impl Groupcast {
         None
     }
 
-    /// The earliest time at which a refused group is asked for again.
-    pub fn timeout(&self) -> Option<Duration> {
-        self.refused.values().map(|(_, until)| *until).min()
+    /// The earliest time after `now` at which a refused group is asked for again.
+    pub fn timeout(&self, now: Duration) -> Option<Duration> {
+        self.refused.values().map(|(_, until)| *until).filter(|until| *until > now).min()
     }
 
     /// The devices have confirmed it.

@@ -64,15 +64,16 @@ fn what_was_refused_is_asked_for_again_later_and_later() {
         assert!(groups.next(&home, now).is_some());
         groups.refuse(0, 0x4000, false, now);
         assert_eq!(groups.next(&home, now), None);
-        assert_eq!(groups.timeout(), Some(now + wait * SECOND));
+        assert_eq!(groups.timeout(now), Some(now + wait * SECOND));
         now += wait * SECOND;
+        assert_eq!(groups.timeout(now), None, "it is time");
     }
     for _ in 0..40 {
         groups.refuse(0, 0x4000, false, now);
     }
-    assert_eq!(groups.timeout(), Some(now + AGAIN_MAX));
+    assert_eq!(groups.timeout(now), Some(now + AGAIN_MAX));
     groups.refuse(0, 0x4000, true, now);
-    assert_eq!((groups.next(&home, now + 100 * AGAIN_MAX), groups.timeout()), (None, None));
+    assert_eq!((groups.next(&home, now + 100 * AGAIN_MAX), groups.timeout(now)), (None, None));
 }
 
 #[test]

@@ -25,11 +25,12 @@ use crate::store::{DeviceRecord, Feed, Group, Kind, ReadError, Record, Room, Sce
 /// Events of one source that may wait for the house. A burst of a thousand reports is taken in some milliseconds.
 const EVENTS_LEN: usize = 256;
 
-/// The longest time for a command once it is sent: a sleeping device is asked when it wakes, and some wake every half minute.
-pub(super) const SET_WAIT: Duration = Duration::from_secs(40);
+/// The longest time for a command once it is sent. Sources have deadlines of their own, half a minute for a device that
+/// sleeps; this is for one that has lost its way.
+pub(super) const SET_WAIT: Duration = Duration::from_secs(75);
 
 /// The longest wait for earlier commands to the same device.
-const LANE_WAIT: Duration = Duration::from_secs(60);
+const LANE_WAIT: Duration = Duration::from_secs(90);
 
 /// The longest time for what goes through a whole network: a map, a backup, an interview that begins.
 pub(super) const NETWORK_WAIT: Duration = Duration::from_secs(180);
@@ -292,7 +293,7 @@ async fn regroup(shared: Arc<Shared>) {
             groups.next(home, now)
         });
         let Some((source, wish)) = next else {
-            let again = shared.with_groups(|_, groups| groups.timeout());
+            let again = shared.with_groups(|_, groups| groups.timeout(now));
             let wait = again.map_or(Duration::MAX, |at| at.saturating_sub(now).max(REGROUP_QUIET));
             tokio::select! {
                 () = shared.moved.notified() => tokio::time::sleep(REGROUP_QUIET).await,

@@ -1,6 +1,8 @@
 //! Whether a device takes a value: asked before anything is sent, so that the answer can say what it takes. Knows no device
 //! but what it can do.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::common::capability::{Capability, CapabilityKind, Domain};
@@ -24,7 +26,8 @@ pub(super) struct Fit {
     pub left_out: Vec<Box<str>>,
 }
 
-/// What the device called `name` takes of `set`. `strict`: all of it, or it is an error.
+/// What the device called `name` takes of `set`. `strict`: all of it, or it is an error. Otherwise what it has, and by the name
+/// of a property all of its endpoints that have it: `state` is `state_left` and `state_right`.
 pub(super) fn fit(
     name: &str,
     capabilities: &[Capability],
@@ -33,25 +36,21 @@ pub(super) fn fit(
 ) -> Result<Fit, ErrorBody> {
     let mut fit = Fit { set: Map::new(), left_out: Vec::new() };
     for (property, value) in set {
-        let same = || capabilities.iter().filter(|one| *one.property == **property);
-        let mut taken = Err(same().next().map(|_| String::from("tells it and takes nothing")));
-        // A property may be there in several ways, as a colour is: the first one that takes the value, or the complaint of
-        // the one that was most likely meant.
-        let mut settable_ways: Vec<_> = same().filter(|one| one.settable).collect();
-        settable_ways.sort_by_key(|one| !has_fields(one, value));
-        for way in settable_ways.into_iter().rev() {
-            taken = match (value_of(way, value, 0), taken) {
-                (Ok(value), _) => Ok(value),
-                (Err(_), Ok(value)) => Ok(value),
-                (Err(wrong), Err(_)) => Err(Some(wrong)),
-            };
+        let same: Vec<_> = capabilities.iter().filter(|one| *one.property == **property).collect();
+        if !strict && !same.iter().any(|one| one.settable) {
+            let of_endpoint = |one: &&Capability| one.endpoint.is_some() && *one.name == **property && one.settable;
+            let endpoints: BTreeSet<_> = capabilities.iter().filter(of_endpoint).map(|one| &one.property).collect();
+            if endpoints.is_empty() {
+                fit.left_out.push(property.as_str().into());
+            }
+            let each = endpoints.into_iter().map(|one| (one.to_string(), value.clone())).collect();
+            fit.set.extend(self::fit(name, capabilities, &each, true)?.set);
+            continue;
         }
-        let can_be_set = capabilities.iter().any(|one| *one.property == **property && one.settable);
-        match taken {
+        match take(&same, value) {
             Ok(value) => {
                 fit.set.insert(property.clone(), value);
             }
-            Err(_) if !strict && !can_be_set => fit.left_out.push(property.as_str().into()),
             Err(Some(wrong)) => return Err(bad(format!("{property} of \"{name}\": {wrong}."))),
             Err(None) => {
                 let what = settable(capabilities);
@@ -63,6 +62,22 @@ pub(super) fn fit(
         }
     }
     Ok(fit)
+}
+
+/// A property may be there in several ways, as a colour is: the value as the first one takes it, or the complaint of the one
+/// that was most likely meant; none where there is no such property.
+fn take(ways: &[&Capability], value: &Value) -> Result<Value, Option<String>> {
+    let mut taken = Err(ways.first().map(|_| String::from("tells it and takes nothing")));
+    let mut settable: Vec<_> = ways.iter().filter(|one| one.settable).collect();
+    settable.sort_by_key(|one| !has_fields(one, value));
+    for way in settable.into_iter().rev() {
+        match value_of(way, value, 0) {
+            Ok(value) => taken = Ok(value),
+            Err(wrong) if taken.is_err() => taken = Err(Some(wrong)),
+            Err(_) => {}
+        }
+    }
+    taken
 }
 
 /// What can be set, each with its range, what a device is for first.
@@ -270,6 +285,23 @@ mod tests {
             fit("X", &lamp_with_colour("0x1").capabilities, &wish, false).is_err(),
             "out of range is no matter of kind"
         );
+    }
+
+    #[test]
+    fn of_many_devices_one_with_two_switches_is_told_both() {
+        let one = bulb("0x1").capabilities[0].clone();
+        let of = |endpoint: &str| Capability {
+            property: format!("state_{endpoint}").into(),
+            endpoint: Some(endpoint.into()),
+            ..one.clone()
+        };
+        let double = [of("left"), of("right")];
+        let wish = set(json!({"state": "off"}));
+        let fit_of = fit("Wall", &double, &wish, false).expect("it has both");
+        assert_eq!(Value::Object(fit_of.set), json!({"state_left": "OFF", "state_right": "OFF"}));
+        let error = fit("Wall", &double, &wish, true).expect_err("which one?");
+        assert!(error.message.contains("It takes: state_left"), "{error:?}");
+        assert!(fit("Wall", &double, &set(json!({"state": "DIM"})), false).is_err());
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct Wish {
 pub enum Targets {
     /// Ids, names or aliases of devices and groups. Each must be there and must take all that is set.
     Named(Vec<String>),
-    /// All of a kind. Those that take nothing of what is set are left out; one that takes a part is told that part.
+    /// All of a kind. Those that take nothing of what is set are left out; one that takes a part is told that part, and one with
+    /// several of a kind (`state_left`, `state_right`) all of them.
     Where(Selection),
 }
 

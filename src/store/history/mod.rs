@@ -12,7 +12,7 @@ mod tests;
 use serde_json::Value;
 
 use super::feed::Kind;
-use super::tables::{DEVICE_INFOS, DEVICE_STATES, HISTORY_SERIES};
+use super::tables::{DEVICE_INFOS, DEVICE_STATES, HISTORY_BLOCKS, HISTORY_SERIES};
 use super::writer::Batch;
 use super::{ReadError, Snapshot, Store, WriteError};
 use crate::common::time::UnixMillis;
@@ -103,6 +103,11 @@ impl Store {
         self.read(Snapshot::device_memories).await
     }
 
+    /// See [`Snapshot::history_bytes`].
+    pub async fn history_bytes(&self) -> Result<[u64; 3], ReadError> {
+        self.read(Snapshot::history_bytes).await
+    }
+
     /// See [`Snapshot::device_history`].
     pub async fn device_history(&self, search: HistorySearch) -> Result<HistoryPage, ReadError> {
         self.read(move |snapshot| snapshot.device_history(&search)).await
@@ -120,6 +125,20 @@ impl Snapshot {
             memories.push(DeviceMemory { id: id.value().into(), info: info.value().to_vec(), state });
         }
         Ok(memories)
+    }
+}
+
+impl Snapshot {
+    /// Bytes of the history: of reports, of steps of five minutes, of hours; without what waits to be packed.
+    pub fn history_bytes(&self) -> Result<[u64; 3], ReadError> {
+        let mut grains = [0; 3];
+        for entry in self.0.open_table(HISTORY_BLOCKS)?.range::<(u8, u32)>(..)? {
+            let (key, bytes) = entry?;
+            if let Some(grain) = grains.get_mut(usize::from(key.value().0)) {
+                *grain += bytes.value();
+            }
+        }
+        Ok(grains)
     }
 }
 
