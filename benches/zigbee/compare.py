@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ci" / "peers"))
 import aiohttp  # noqa: E402
 import zigpy.types  # noqa: E402
 from processes import Hub  # noqa: E402
-from zigbee import ANSWER_S, JOIN_S, PERMIT_S, Broker, Stick, Zigbee2Mqtt, hold, zigpy_app  # noqa: E402
+from zigbee import ANSWER_S, JOIN_S, PERMIT_S, Broker, Stick, Zigbee2Mqtt, zigpy_app  # noqa: E402
 
 PAUSE_S = 0.02  # between commands, so that each goes by itself
 SETTLE_S = 5
@@ -62,7 +62,6 @@ class HearthHost:
         await self.act("hello", {"protocol": [2], "features": ["events"]})
         await self.act("subscribe", {"topics": ["pairing", "devices"], "snapshot": False})
         self.interviewed = {}
-        await until(lambda: is_up(stick), JOIN_S)
 
     async def act(self, action, payload):
         """A request and its last answer."""
@@ -78,34 +77,45 @@ class HearthHost:
 
     async def next(self):
         row = json.loads((await self.socket.receive()).data)
-        text = json.dumps(row)
-        if '"interviewed"' in text:
-            self.interviewed.setdefault(text.split('"id": "')[-1].split('"')[0], time.monotonic())
+        news = find(row, lambda part: part.get("event") == "interviewed" and "id" in part)
+        if news:
+            self.interviewed.setdefault(news["id"], time.monotonic())
         return row
 
-    async def tool(self, name, arguments):
+    async def tool(self, name, arguments, key=None):
+        """What the tool answers under this key."""
         row = await self.act("tool", {"name": name, "arguments": arguments})
-        return row["chunk"]["metadata"]["result"]
+        return find(row, lambda part: key in part)[key] if key else row
 
     async def take_in(self, ieee):
-        await self.tool("pairing.start", {"seconds": PERMIT_S})
+        until = time.monotonic() + JOIN_S
+        while not await self.opens():
+            assert time.monotonic() < until, "the radio does not come up"
+            await asyncio.sleep(0.2)
         async with asyncio.timeout(JOIN_S):
             while ieee not in self.interviewed:
                 await self.next()
         return self.interviewed[ieee]
 
+    async def opens(self):
+        """Whether the radio is up and lets devices in."""
+        try:
+            return await self.tool("pairing.start", {"seconds": PERMIT_S})
+        except AssertionError:
+            return False
+
     async def take_in_all(self, count):
         async with asyncio.timeout(JOIN_LOAD_S):
             while True:
-                await self.tool("pairing.start", {"seconds": PERMIT_S})
-                devices = (await self.tool("devices.list", {}))["devices"]
+                await self.opens()
+                devices = await self.tool("devices.list", {}, "devices")
                 if sum(bool(device.get("interviewed")) for device in devices) >= count:
                     return
                 await asyncio.sleep(2)
 
     async def set(self, ieee, is_on):
         wanted = "ON" if is_on else "OFF"
-        [result] = (await self.tool("devices.set", {"targets": [ieee], "set": {"state": wanted}}))["results"]
+        [result] = await self.tool("devices.set", {"targets": [ieee], "set": {"state": wanted}}, "results")
         assert result["ok"] and result["state"]["state"] == wanted, result
 
     async def stop(self):
@@ -197,12 +207,12 @@ class ZigpyHost:
         await self.app.disconnect()
 
 
-def is_up(stick):
-    return stick.figures("status")["network"] != "none"
-
-
-async def until(holds, seconds):
-    await hold(lambda: holds(), seconds)
+def find(part, accept):
+    """The first object within JSON that is accepted."""
+    if isinstance(part, dict) and accept(part):
+        return part
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+    return next((found for found in (find(each, accept) for each in inner) if found), None)
 
 
 def pss_mb(pid):
