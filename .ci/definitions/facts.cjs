@@ -48,6 +48,7 @@ const LATE_MS = 200;
 const TRIALS_MS = 5000;
 const CONFIGURE_MS = 3000;
 const TIME = 0x000a;
+const CLUSTER_COMMAND = 1; // the frame type
 process.on('unhandledRejection', () => {});
 process.on('uncaughtException', (error) => { if (!/lib|devices/.test(error.stack)) throw error; });
 source.converter('index.js').setLogger({ debug() {}, info() {}, warning() {}, error() {} });
@@ -343,7 +344,7 @@ function noting(ids, added, modelID = 'x', manufacturerName = 'x', isTrial = fal
       const command = found && (typeof name === 'number' ? Object.values(found.commands).find((one) => one.ID === name) : found.commands[name]);
       if (!command) return {};
       try {
-        const frame = Zcl.Frame.create(0, 0, true, options?.manufacturerCode ?? found.manufacturerCode, 0, command.name ?? name, { ...found, name: 'x' }, payload ?? {}, {}, undefined);
+        const frame = Zcl.Frame.create(CLUSTER_COMMAND, 0, true, options?.manufacturerCode ?? found.manufacturerCode, 0, command.name ?? name, { ...found, name: 'x' }, payload ?? {}, {}, undefined);
         const bytes = frame.toBuffer();
         const maker = frame.header.manufacturerCode ?? 0;
         note(id, ['c', found.ID, command.ID, maker, bytes.subarray(maker ? 5 : 3).toString('hex')]);

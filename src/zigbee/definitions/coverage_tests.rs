@@ -157,9 +157,9 @@ fn named_tuya_tables_work() {
 /// What the README says.
 const DEFINITIONS: usize = 4_516;
 const VENDORS: usize = 462;
-const WHOLE: usize = 3_545;
+const WHOLE: usize = 3_561;
 /// Those that do something of what they are said to do.
-const USABLE: usize = 4_349;
+const USABLE: usize = 4_418;
 
 #[test]
 fn the_readme_says_what_works() {

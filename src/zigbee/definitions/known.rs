@@ -33,7 +33,10 @@ impl Known {
     pub fn of_row(row: &Fact) -> Known {
         let traits = traits(row);
         let rows = row.get("r").list();
-        let blocks: Vec<_> = rows.iter().filter_map(|row| convert::blocks(row, &traits)).flatten().collect();
+        // What was found out by trying a word at a time comes after those who know how words go together.
+        let is_tried = |row: &&Fact| row.at(0).text() == Some("sent");
+        let ordered = rows.iter().filter(|row| !is_tried(row)).chain(rows.iter().filter(is_tried));
+        let blocks: Vec<_> = ordered.filter_map(|row| convert::blocks(row, &traits)).flatten().collect();
         let said = exposes::capabilities(row.get("e"));
         let mut is_whole = true;
         let capabilities = said.into_iter().filter_map(|said| {
