@@ -456,7 +456,7 @@ mod tests {
 
         #[test]
         fn steps_come_back(all in reports(prop_oneof![decimal(), reading()]), floats in any::<bool>()) {
-            let mut steps = super::super::steps::steps(&all, 3_000);
+            let mut steps = crate::store::history::steps::steps(&all, 3_000);
             if !floats {
                 steps.retain(|step| step.range.is_some());
             }
