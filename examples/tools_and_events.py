@@ -4,6 +4,8 @@
     python tools_and_events.py tools.list                        calls a tool and prints its result
     python tools_and_events.py settings.get '{"key": "a.b"}'     the same with arguments
     python tools_and_events.py --watch settings conversations    prints what is there, then every change
+    python tools_and_events.py --watch devices rooms             the same of the house: what a device reports, as it comes
+    python tools_and_events.py devices.set '{"targets": ["kitchen lamp"], "set": {"state": "ON"}}'
     python tools_and_events.py --token hth_… users.list          as somebody, where the hub asks who it is
 
 Speaks protocol v2, asked for with the subprotocol: no `hello` is needed. Ctrl-C leaves, and a call that runs is stopped.
@@ -46,6 +48,7 @@ def watch(socket, topics):
     """Prints a line for each thing that is there, and for each that changes."""
     payload = {"topics": topics, "snapshot": True}
     socket.send(json.dumps({"action": "subscribe", "request_id": "watch-1", "payload": payload}))
+    known = {}
     for message in frames(socket, "watch-1"):
         if message["status"] == "error":
             sys.exit(f"[{message['error']['code']}] {message['error']['message']}")
@@ -53,8 +56,21 @@ def watch(socket, topics):
         if event.get("reread"):
             print(f"{event['topic']}: read it again", flush=True)
         elif event:
-            what = "is gone" if event["deleted"] else json.dumps(event.get("record"))
+            what = "is gone" if event["deleted"] else json.dumps(put_over(known, event))
             print(f"{event['topic']} {event['kind']} {event['key']}: {what}", flush=True)
+
+
+def put_over(known, event):
+    """What is news: the record, or of a device that is known its changes, which are put over what is known of it."""
+    key, changes = (event["kind"], event["key"]), event.get("changes")
+    if "record" in event:
+        known[key] = event["record"]
+        return event["record"]
+    if changes is not None and key in known:
+        state = {**known[key]["state"], **changes.pop("state", {})}
+        known[key] = {**known[key], **changes, "state": state}
+        return {"name": known[key]["name"], "available": known[key]["available"], "state": state}
+    return changes
 
 
 def main(options):

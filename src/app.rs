@@ -2,7 +2,8 @@
 //! that knows all of them; holds no policy of its own.
 #![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
 
-mod radio;
+mod furnish;
+pub(crate) mod radio;
 mod tooling;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use crate::gateway::context::Context;
 use crate::gateway::listen::{BindError, Listener, raise_open_files};
 use crate::gateway::route::Routes;
 use crate::gateway::session::{AUTH_WITHIN, Door, Feeds, Registry};
-use crate::home::{DeviceSource, Keeper};
+use crate::home::{Backend, DeviceSource, Keeper};
 use crate::mcp::server::Server;
 use crate::net::https::Https;
 use crate::router::{Roster, Router};
@@ -153,6 +154,8 @@ impl Hub {
         let following = tokio::spawn(follow(config, roster, log, client));
         let guarding = tokio::spawn(gate.follow());
         let [hearing, aggregating] = tooling.spawn();
+        let is_simulated = home.radios().iter().any(|radio| radio.backend == Backend::Simulated);
+        let furnishing = is_simulated.then(|| tokio::spawn(furnish::furnish(home.clone())));
         let watching = watcher.map(|watcher| tokio::spawn(watcher.run()));
         tokio::pin!(serving);
         let left = tokio::select! {
@@ -164,7 +167,9 @@ impl Hub {
                 serving.await
             }
         };
-        for task in [Some(following), Some(guarding), Some(hearing), Some(aggregating), watching].into_iter().flatten()
+        for task in [Some(following), Some(guarding), Some(hearing), Some(aggregating), watching, furnishing]
+            .into_iter()
+            .flatten()
         {
             task.abort();
         }

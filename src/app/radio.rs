@@ -1,33 +1,85 @@
 //! Who knows the devices of this house, by the config: the hub's own stick, Zigbee2MQTT, a simulated house, or nobody.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::adapters::devices::zigbee::{self, Stick, Zigbee};
 use crate::adapters::devices::zigbee2mqtt::{Settings, Zigbee2mqtt};
-use crate::common::config::{self, Config, ZigbeeBackend};
+use crate::app::furnish;
+use crate::common::config::{self, Config, Mqtt, ZigbeeBackend};
 use crate::home::DeviceSource;
 use crate::store::Store;
+use crate::zigbee::definitions::Catalogue;
+use crate::zigbee::sim::{SimConfig, Simulator};
+use crate::zigbee::sticks;
 
-/// The sources of devices. Waits at most some seconds, for a broker that does not answer.
-pub async fn sources(config: &Config, _store: &Store) -> Vec<Arc<dyn DeviceSource>> {
-    match config.zigbee.backend {
-        ZigbeeBackend::Off => Vec::new(),
-        ZigbeeBackend::Zigbee2mqtt => vec![Arc::new(zigbee2mqtt(config))],
-        ZigbeeBackend::Auto => {
-            let source = zigbee2mqtt(config);
-            if source.is_there().await { vec![Arc::new(source)] } else { Vec::new() }
-        }
-        _ => Vec::new(),
+/// The same number brings the same simulated house.
+const SEED: u64 = 1;
+
+/// Whom `zigbee.backend` names, `auto` decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Direct,
+    Zigbee2mqtt,
+    Simulated,
+    /// Nobody is there yet: whoever comes first, a stick that is plugged in or a broker that starts later, is taken.
+    Either,
+    Nobody,
+}
+
+/// The sources of devices. Waits some seconds at most, for a broker that does not answer.
+pub async fn sources(config: &Config, store: &Store) -> Vec<Arc<dyn DeviceSource>> {
+    match choose(config).await {
+        Choice::Nobody => Vec::new(),
+        Choice::Direct => vec![direct(config, store)],
+        Choice::Zigbee2mqtt => vec![zigbee2mqtt(&config.mqtt)],
+        Choice::Either => vec![direct(config, store), zigbee2mqtt(&config.mqtt)],
+        Choice::Simulated => vec![simulated(store)],
     }
 }
 
+/// Looks for a stick and for the broker, where the config leaves it open.
+pub async fn choose(config: &Config) -> Choice {
+    match config.zigbee.backend {
+        ZigbeeBackend::Off => Choice::Nobody,
+        ZigbeeBackend::Direct => Choice::Direct,
+        ZigbeeBackend::Zigbee2mqtt => Choice::Zigbee2mqtt,
+        ZigbeeBackend::Simulated => Choice::Simulated,
+        // A port that is named is meant.
+        ZigbeeBackend::Auto if config.zigbee.port != "auto" => Choice::Direct,
+        ZigbeeBackend::Auto if sticks::find(Path::new("/")).is_ok() => Choice::Direct,
+        ZigbeeBackend::Auto if by_broker(&config.mqtt).is_there().await => Choice::Zigbee2mqtt,
+        ZigbeeBackend::Auto => Choice::Either,
+    }
+}
+
+fn direct(config: &Config, store: &Store) -> Arc<dyn DeviceSource> {
+    let stick = Stick::parse(&config.zigbee.port).expect("the config has been checked");
+    let channel = zigbee::channel(&config.zigbee.channel);
+    let source = Zigbee::new(stick, channel, store.clone(), Arc::new(Catalogue::new()));
+    Arc::new(source.restoring(config.zigbee.restore).with_images(config.zigbee.ota_folder.clone()))
+}
+
+fn simulated(store: &Store) -> Arc<dyn DeviceSource> {
+    let make = |now| {
+        let devices = furnish::models();
+        Simulator::new(SimConfig { devices, ..SimConfig::default() }, SEED, now)
+    };
+    let stick = Stick::Simulated(Box::new(make));
+    Arc::new(Zigbee::new(stick, None, store.clone(), Arc::new(Catalogue::new())))
+}
+
+fn zigbee2mqtt(mqtt: &Mqtt) -> Arc<dyn DeviceSource> {
+    Arc::new(by_broker(mqtt))
+}
+
 /// A password that cannot be read is none: the broker refuses the hub then, and the radio's status says what to look at.
-fn zigbee2mqtt(config: &Config) -> Zigbee2mqtt {
-    let mqtt = &config.mqtt;
-    let password = mqtt.password_env.as_deref().and_then(|variable| {
-        config::api_key(variable, |name| std::env::var(name).ok())
-            .inspect_err(|error| tracing::warn!(%error, "the MQTT broker's password cannot be read"))
-            .ok()
-            .flatten()
+pub fn by_broker(mqtt: &Mqtt) -> Zigbee2mqtt {
+    let env = |name: &str| std::env::var(name).ok();
+    let password = mqtt.password_env.as_deref().map_or(Ok(None), |variable| config::api_key(variable, env));
+    let password = password.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the MQTT broker's password cannot be read");
+        None
     });
     Zigbee2mqtt::new(Settings {
         url: mqtt.url.clone(),

@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 use crate::app::{self, Hub, Setup, StartError};
-use crate::common::config::{self, Auth, Config, ProviderName};
+use crate::common::config::{self, Auth, Config, ProviderName, ZigbeeBackend};
 use crate::common::{ids, log};
 use crate::gateway::listen::BindError;
 
@@ -34,6 +34,9 @@ const MODELS_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The variable that names who answers: then nobody is looked for.
 const ACTIVE: &str = "HEARTH__PROVIDERS__ACTIVE";
+
+/// The variable that names the radio: otherwise the house is simulated.
+const BACKEND: &str = "HEARTH__ZIGBEE__BACKEND";
 
 /// The variable that names who stands behind.
 const FALLBACK: &str = "HEARTH__PROVIDERS__FALLBACK";
@@ -59,11 +62,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let log = log::init(&config.log)?;
     let folder = TemporaryFolder::new()?;
     config.store.path = folder.path().join("demo.redb");
+    let is_simulated = config.zigbee.backend == ZigbeeBackend::Simulated;
     app::runtime()?.block_on(async {
         let stop = app::stop_signal();
         let hub = open(config, args.port.is_none(), log).await?;
         println!("Hearth {} is open at http://{}/", env!("CARGO_PKG_VERSION"), hub.address());
         println!("{who}");
+        if is_simulated {
+            println!("The house is simulated: say \"turn on the kitchen lamp\", or look with `hearth devices`.");
+        }
         println!("Nothing is kept. Stop with Ctrl-C.");
         hub.run(stop).await;
         Ok(ExitCode::SUCCESS)
@@ -99,6 +106,9 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
     let config::Loaded { mut config, overrides, .. } = loaded;
     config.gateway.host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     config.gateway.auth = Auth::Off;
+    if !overrides.iter().any(|name| sets(name, BACKEND)) {
+        config.zigbee.backend = ZigbeeBackend::Simulated;
+    }
     if let Some(port) = args.port {
         config.gateway.port = port;
     }

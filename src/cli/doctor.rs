@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "it looks at the clock itself")]
 
 mod providers;
+mod radio;
 mod voice;
 
 use std::io::IsTerminal;
@@ -98,15 +99,16 @@ fn print_table(findings: &[Finding]) {
 
 fn examine(config: &Config, findings: &mut Vec<Finding>) {
     let running = hub(config, findings);
-    store(&config.store.path, running, findings);
+    store(&config.store.path, running.is_some(), findings);
     disk(&config.store.path, findings);
     providers::examine(&config.providers, findings);
     voice::examine(config, findings);
+    radio::examine(config, running.as_deref(), findings);
     machine(findings);
 }
 
-/// Whether a hub answers at the configured address.
-fn hub(config: &Config, findings: &mut Vec<Finding>) -> bool {
+/// Where a hub answers, if one does at the configured address.
+fn hub(config: &Config, findings: &mut Vec<Finding>) -> Option<String> {
     let gateway = &config.gateway;
     let host = if gateway.host.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { gateway.host };
     let address = SocketAddr::new(host, gateway.port);
@@ -124,10 +126,9 @@ fn hub(config: &Config, findings: &mut Vec<Finding>) -> bool {
         Err(_) => (false, Health::Warn, format!("not running at {address}; start it with `hearth serve`")),
     };
     findings.push(finding("hub", health, text));
-    if running {
-        findings.extend(access(&format!("http://{address}"), gateway.host.is_loopback()));
-    }
-    running
+    let base = running.then(|| format!("http://{address}"))?;
+    findings.extend(access(&base, gateway.host.is_loopback()));
+    Some(base)
 }
 
 /// Whether the running hub asks who comes, where others than this machine may.

@@ -28,7 +28,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(clap::Args)]
 pub struct HubArgs {
     /// The hub.
-    #[arg(long, default_value = "http://127.0.0.1:8000", env = "HEARTH_URL")]
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8000", env = "HEARTH_URL")]
     url: String,
     #[command(flatten)]
     token: TokenArg,
@@ -38,7 +38,7 @@ pub struct HubArgs {
 #[derive(clap::Args)]
 pub struct TokenArg {
     /// A token [default: what `hearth login` has kept for this hub].
-    #[arg(long, value_name = "HTH_…", env = "HEARTH_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "HTH_…", env = "HEARTH_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 

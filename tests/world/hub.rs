@@ -10,6 +10,7 @@ use hearth::auth::token;
 use hearth::common::config::{Auth, Config, ProviderName};
 use hearth::common::ids;
 use hearth::common::who::Role;
+use hearth::home::DeviceSource;
 use hearth::store::{Store, Token, User};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
@@ -26,6 +27,7 @@ pub struct Running {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
     folder: TempDir,
+    sources: Vec<Arc<dyn DeviceSource>>,
 }
 
 /// A hub that asks `provider` as `local`, and nobody else.
@@ -35,6 +37,15 @@ pub async fn start(provider: &FakeProvider) -> Running {
 
 /// The same with other settings.
 pub async fn start_with(provider: &FakeProvider, change: impl FnOnce(&mut Config)) -> Running {
+    start_over(provider, Vec::new(), change).await
+}
+
+/// The same over these sources of devices.
+pub async fn start_over(
+    provider: &FakeProvider,
+    sources: Vec<Arc<dyn DeviceSource>>,
+    change: impl FnOnce(&mut Config),
+) -> Running {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = Config::default();
     config.gateway.port = 0;
@@ -47,7 +58,7 @@ pub async fn start_with(provider: &FakeProvider, change: impl FnOnce(&mut Config
     config.model_profile.tools = Some(false);
     config.providers.local.base_url = provider.base_url();
     change(&mut config);
-    open(config, folder).await
+    open(config, folder, sources).await
 }
 
 /// A hub that asks everybody for a token, and the token of ann, who owns it.
@@ -57,12 +68,13 @@ pub async fn start_guarded(provider: &FakeProvider) -> (Running, String) {
     (hub, token)
 }
 
-async fn open(config: Config, folder: TempDir) -> Running {
+async fn open(config: Config, folder: TempDir, sources: Vec<Arc<dyn DeviceSource>>) -> Running {
+    let kept = sources.clone();
     let (sender, receiver) = watch::channel(Arc::new(config));
     let (opened, open) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = std::thread::spawn(move || {
-        let setup = Setup { config: receiver, watcher: None, log: None, sources: None };
+        let setup = Setup { config: receiver, watcher: None, log: None, sources: Some(sources) };
         app::runtime().expect("a runtime").block_on(async {
             let hub = Hub::open(setup).await.unwrap_or_else(|error| panic!("the hub does not start: {error}"));
             // A test that is gone asks nothing.
@@ -74,7 +86,7 @@ async fn open(config: Config, folder: TempDir) -> Running {
         });
     });
     let (address, store) = soon("an open hub", open).await.expect("a hub that opens says where");
-    Running { address, store, config: sender, stop, thread, folder }
+    Running { address, store, config: sender, stop, thread, folder, sources: kept }
 }
 
 impl Running {
@@ -133,8 +145,9 @@ impl Running {
 
     /// Stops and starts again with the same settings and the same store.
     pub async fn restart(self) -> Running {
+        let sources = self.sources.clone();
         let (config, folder) = self.end().await;
-        open(config, folder).await
+        open(config, folder, sources).await
     }
 
     async fn end(self) -> (Config, TempDir) {

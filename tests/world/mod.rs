@@ -1,6 +1,7 @@
 //! The world outside, simulated: what the hub goes out to and who comes to it, on real sockets, with faults on demand.
 
 pub mod client;
+pub mod devices;
 pub mod dialects;
 pub mod faults;
 pub mod hub;

@@ -196,7 +196,7 @@ fn parameter(place: &str, name: &str, is_required: bool, mut schema: Value) -> V
         ["object"] => parameter["content"] = json!({ "application/json": { "schema": schema } }),
         kinds => {
             if kinds.contains(&"array") {
-                parameter["style"] = "form".into();
+                parameter["style"] = if place == "path" { "simple" } else { "form" }.into();
                 parameter["explode"] = false.into();
             }
             parameter["schema"] = schema;

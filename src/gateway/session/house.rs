@@ -68,37 +68,38 @@ impl House {
         if !is_whole && changes == Changes::default() {
             return None;
         }
-        let mut told = there(&self.home, device);
-        told.changes = Some(changes);
-        if !is_whole {
-            told.record = None;
-        }
-        told.sight = Sight::Device(Box::new(OfDevice { home: self.home.clone(), now: Some(device.clone()), before }));
-        Some(told)
+        let record = is_whole.then(|| record(&self.home, device));
+        let told = Told::new(Family::Device, &device.id.0, device.revision, false, record);
+        let sight = OfDevice { home: self.home.clone(), now: Some(device.clone()), before };
+        let changes = (changes != Changes::default()).then_some(changes);
+        Some(Told { changes, sight: Sight::Device(Box::new(sight)), ..told })
     }
 }
 
 /// Whether more than values, reach and what is wished differs.
 fn is_another(before: &Device, now: &Device) -> bool {
-    let values_aside = |device: &Device| Device {
-        state: Default::default(),
-        desired: Default::default(),
-        available: None,
-        last_seen_ms: None,
-        ..device.clone()
-    };
-    // Nobody knows any more whether it can be reached: that can be said in a record alone.
-    (before.available.is_some() && now.available.is_none()) || values_aside(before) != values_aside(now)
+    let named = |one: &Device| (one.name.clone(), one.room.clone(), one.hidden, one.revision);
+    let what = |one: &Device| (one.power, one.interviewed, one.supported, one.is_router);
+    named(before) != named(now)
+        || what(before) != what(now)
+        || before.aliases != now.aliases
+        || (&before.model, &before.vendor, &before.description) != (&now.model, &now.vendor, &now.description)
+        || before.domains != now.domains
+        || !(Arc::ptr_eq(&before.capabilities, &now.capabilities) || before.capabilities == now.capabilities)
+        // Nobody knows any more whether it can be reached: that can be said in a record alone.
+        || (before.available.is_some() && now.available.is_none())
 }
 
 /// A device as it is.
 pub fn there(home: &Keeper, device: &Arc<Device>) -> Told {
-    let house = Principal::house(Door::Hub);
-    let record = serde_json::to_value(Names::new(home, &house).device_shown(device));
-    let record = record.expect("a device has text keys only");
-    let told = Told::new(Family::Device, &device.id.0, device.revision, false, Some(record));
+    let told = Told::new(Family::Device, &device.id.0, device.revision, false, Some(record(home, device)));
     let sight = OfDevice { home: home.clone(), now: Some(device.clone()), before: None };
     Told { sight: Sight::Device(Box::new(sight)), ..told }
+}
+
+fn record(home: &Keeper, device: &Device) -> Value {
+    let house = Principal::house(Door::Hub);
+    serde_json::to_value(Names::new(home, &house).device_shown(device)).expect("a device has text keys only")
 }
 
 /// How a radio is.
@@ -155,4 +156,81 @@ fn pairing(home: &Keeper, backend: Backend, news: &PairingNews) -> Told {
 fn word(backend: Backend) -> Box<str> {
     let word = serde_json::to_value(backend).expect("a word");
     word.as_str().unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::common::who::Role;
+    use crate::gateway::session::topics::Heed;
+    use crate::home::Power;
+    use crate::store::Store;
+
+    fn lamp(name: &str, room: Option<&str>, state: Value) -> Arc<Device> {
+        let Value::Object(state) = state else { panic!("an object") };
+        Arc::new(Device {
+            id: DeviceId("0x1".into()),
+            name: name.into(),
+            aliases: Arc::default(),
+            room: room.map(Into::into),
+            hidden: false,
+            model: None,
+            vendor: None,
+            description: None,
+            backend: Backend::Zigbee,
+            power: Power::Mains,
+            available: Some(true),
+            interviewed: true,
+            supported: true,
+            is_router: true,
+            last_seen_ms: None,
+            domains: Box::default(),
+            capabilities: Arc::default(),
+            state,
+            desired: Map::new(),
+            details: Arc::default(),
+            revision: 1,
+        })
+    }
+
+    fn change(device: &Arc<Device>, changes: Value) -> News {
+        let Value::Object(changes) = changes else { panic!("an object") };
+        News::Device(Arc::new(Change { device: device.clone(), changes, is_more: false, is_new: false }))
+    }
+
+    #[tokio::test]
+    async fn what_was_not_taken_adds_up_and_is_still_told_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
+        let mut house = House::new(Keeper::start(store, Vec::new()).await.expect("a house"));
+        let dark = lamp("lamp", None, json!({ "state": "OFF", "brightness": 1 }));
+        let whole = house.told(change(&dark, json!({}))).expect("it was not there");
+        assert!(whole.record.is_some() && whole.changes.is_some(), "new, and whole");
+        let lit = lamp("lamp", None, json!({ "state": "ON", "brightness": 1 }));
+        let lit_told = house.told(change(&lit, json!({ "state": "ON" }))).expect("a change");
+        let bright = lamp("lamp", None, json!({ "state": "ON", "brightness": 9 }));
+        let bright_told = house.told(change(&bright, json!({ "brightness": 9, "action": "x" }))).expect("a change");
+        assert_eq!((&lit_told.record, &bright_told.record), (&None, &None), "values alone are small");
+        assert_eq!(house.told(change(&bright, json!({}))), None, "nothing is no news");
+
+        let both = bright_told.over(&lit_told).expect("of the same device");
+        let state = both.changes.as_ref().map(|changes| Value::from(changes.state.clone()));
+        assert_eq!(state, Some(json!({ "state": "ON", "brightness": 9, "action": "x" })));
+        assert_eq!(both.record, None);
+        let all = bright_told.over(&lit_told.over(&whole).expect("the same")).expect("the same");
+        let record = all.record.expect("nobody has told the whole yet");
+        assert_eq!(record["state"], json!({ "state": "ON", "brightness": 9 }), "an action is no state");
+
+        let gone = house.told(News::Removed { id: DeviceId("0x1".into()), name: "lamp".into() }).expect("news");
+        let owner = Principal::new("ann", Role::Owner, Door::Websocket);
+        assert_eq!(gone.heed(&owner), Heed::Gone);
+        let guest = Principal { rooms: Some(["kitchen".into()].into()), ..owner };
+        assert_eq!(
+            (gone.heed(&guest), whole.heed(&guest)),
+            (Heed::Nothing, Heed::Nothing),
+            "it was never in the kitchen"
+        );
+    }
 }

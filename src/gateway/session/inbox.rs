@@ -48,7 +48,8 @@ impl Inbox {
             return;
         }
         let mut told = told.clone();
-        if let Some(at) = waits.iter().position(|old| old.family == told.family && old.key == told.key) {
+        let same = |old: &Arc<Told>| old.family == told.family && old.key == told.key;
+        if let Some(at) = waits.iter().position(same).filter(|_| !told.stands_alone()) {
             let old = waits.remove(at).expect("it is there");
             // Of a device what changed adds up.
             told = told.over(&old).map_or(told, Arc::new);

@@ -333,6 +333,11 @@ impl Told {
         }
     }
 
+    /// Whether it is told even where something newer of the same key waits: each step of an interview.
+    pub fn stands_alone(&self) -> bool {
+        self.family == Family::Pairing && self.record.as_ref().is_some_and(|record| record.get("id").is_some())
+    }
+
     /// The same thing with what an older one says that is not told any more.
     pub fn over(&self, old: &Told) -> Option<Told> {
         let (Sight::Device(now), Sight::Device(then)) = (&self.sight, &old.sight) else { return None };
@@ -342,12 +347,17 @@ impl Told {
         if told.deleted || old.deleted {
             return Some(told);
         }
-        if let (Some(new), Some(old)) = (&mut told.changes, &old.changes) {
-            let mut state = old.state.clone();
-            state.append(&mut new.state);
-            new.state = state;
-            new.available = new.available.or(old.available);
-            new.desired = new.desired.take().or_else(|| old.desired.clone());
+        match (&mut told.changes, &old.changes) {
+            (Some(new), Some(old)) => {
+                let mut state = old.state.clone();
+                state.append(&mut new.state);
+                new.state = state;
+                new.available = new.available.or(old.available);
+                new.desired = new.desired.take().or_else(|| old.desired.clone());
+                new.last_seen_ms = new.last_seen_ms.or(old.last_seen_ms);
+            }
+            (new @ None, Some(old)) => *new = Some(old.clone()),
+            (_, None) => {}
         }
         if told.record.is_none()
             && let (Some(record), Some(device)) = (&old.record, &now.now)

@@ -4,14 +4,16 @@
 pub mod shown;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::time::{sleep, timeout};
 
 use super::Tool;
 use super::page::{self, Page};
-use super::typed::{About, Deleted, Steps, bad_request, tool, tool_in_steps};
+use super::typed::{About, Deleted, Steps, bad_request, pinned_tool, tool, tool_in_steps};
 use crate::common::capability::Domain;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Principal, Role};
@@ -22,6 +24,9 @@ use shown::{DeviceBrief, DeviceShown, Names};
 
 /// How long an interview that a source has begun is followed: six steps of a device that answers slowly.
 const INTERVIEW_S_MAX: u64 = 90;
+
+/// After a source has taken an interview its first step comes within this time.
+const BEGUN_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -196,9 +201,9 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
         access: Role::Owner,
     };
     vec![
-        tool(home, list, all),
+        pinned_tool(home, list, all),
         tool(home, get, one),
-        tool(home, set, put),
+        pinned_tool(home, set, put),
         tool(home, read, ask),
         tool(home, rename, edit),
         tool(home, remove, take),
@@ -295,21 +300,22 @@ async fn question(home: Arc<Keeper>, input: One, who: Arc<Principal>, steps: Ste
     let mut news = home.subscribe();
     let asked = home.interview(&who, &input.device);
     tokio::pin!(asked);
-    let mut is_asked = false;
+    let (mut is_asked, mut has_begun) = (false, false);
+    let quiet = sleep(Duration::ZERO);
+    tokio::pin!(quiet);
     let following = async {
         loop {
             tokio::select! {
                 done = &mut asked, if !is_asked => {
                     done?;
                     is_asked = true;
-                    // A source that says so only at the end has told all before.
-                    if home.device(&who, &device.id.0)?.interviewed {
-                        return Ok(());
-                    }
+                    quiet.set(sleep(BEGUN_WITHIN));
                 }
+                // A source that tells of no steps has done it all.
+                () = &mut quiet, if is_asked && !has_begun => return Ok(()),
                 heard = news.recv() => match heard {
                     Heard::News(News::Pairing { news, .. }) => {
-                        if let Some(end) = step(&news, &device.id, &steps) {
+                        if let Some(end) = step(&news, &device.id, &steps, &mut has_begun) {
                             return end;
                         }
                     }
@@ -319,7 +325,7 @@ async fn question(home: Arc<Keeper>, input: One, who: Arc<Principal>, steps: Ste
             }
         }
     };
-    match tokio::time::timeout(std::time::Duration::from_secs(INTERVIEW_S_MAX), following).await {
+    match timeout(Duration::from_secs(INTERVIEW_S_MAX), following).await {
         Ok(done) => done?,
         Err(_) => {
             let why =
@@ -332,9 +338,10 @@ async fn question(home: Arc<Keeper>, input: One, who: Arc<Principal>, steps: Ste
 }
 
 /// Passes a step of this device's interview on; says how it ended, when it has.
-fn step(news: &PairingNews, device: &DeviceId, steps: &Steps) -> Option<Result<(), Fault>> {
+fn step(news: &PairingNews, device: &DeviceId, steps: &Steps, has_begun: &mut bool) -> Option<Result<(), Fault>> {
     match news {
         PairingNews::Step { id, step, number, of } if id == device => {
+            *has_begun = true;
             steps.tell(f64::from(*number), Some(f64::from(*of)), &**step);
             None
         }

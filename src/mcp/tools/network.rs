@@ -86,7 +86,19 @@ async fn state(home: Arc<Keeper>, _: Nothing, _: Arc<Principal>) -> Result<Statu
     Ok(Status { radios })
 }
 
+/// A hub that has no radio at all cannot do what one does; one whose radio is down can later.
+pub(super) fn with_radio(home: &Keeper) -> Result<(), Fault> {
+    match home.radios().is_empty() {
+        true => {
+            let why = "this hub has no radio: set zigbee.backend in its configuration, and plug in a stick";
+            Err(Fault::new(ErrorCode::Unsupported, why))
+        }
+        false => Ok(()),
+    }
+}
+
 async fn drawn(home: Arc<Keeper>, input: Which, _: Arc<Principal>, steps: Steps) -> Result<Map, Fault> {
+    with_radio(&home)?;
     steps.tell(0.0, None, "asking the routers");
     Ok(Map { map: home.network(NetworkQuery::Map, input.backend).await? })
 }
@@ -96,5 +108,6 @@ async fn saved(home: Arc<Keeper>, input: Which, who: Arc<Principal>) -> Result<B
         let why = "the key of the network is not given to a model: tell the person to use `hearth network backup FILE`";
         return Err(Fault::new(ErrorCode::Forbidden, why));
     }
+    with_radio(&home)?;
     Ok(Backup { backup: home.network(NetworkQuery::Backup, input.backend).await? })
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Tool;
+use super::network::with_radio;
 use super::typed::{About, Nothing, bad_request, tool};
 use crate::common::who::{Principal, Role};
 use crate::home::{Backend, DeviceId, Keeper, PairingWish, Radio};
@@ -67,6 +68,7 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
 }
 
 async fn open(home: Arc<Keeper>, input: Start, who: Arc<Principal>) -> Result<State, Fault> {
+    with_radio(&home)?;
     let seconds = input.seconds.unwrap_or(SECONDS_DEFAULT);
     if !(1..=SECONDS_MAX).contains(&seconds) {
         return Err(bad_request(format!("seconds: 1 to {SECONDS_MAX}; pairing.stop ends a search")));
@@ -82,6 +84,7 @@ async fn open(home: Arc<Keeper>, input: Start, who: Arc<Principal>) -> Result<St
 }
 
 async fn close(home: Arc<Keeper>, _: Nothing, _: Arc<Principal>) -> Result<State, Fault> {
+    with_radio(&home)?;
     home.pairing(PairingWish::default(), None).await?;
     Ok(State { radios: home.radios() })
 }
