@@ -106,11 +106,8 @@ class HearthHost:
 
     async def take_in_all(self, count):
         async with asyncio.timeout(JOIN_LOAD_S):
-            while True:
-                await self.opens()
-                devices = await self.tool("devices.list", {}, "devices")
-                if sum(bool(device.get("interviewed")) for device in devices) >= count:
-                    return
+            while len(self.interviewed) < count:
+                await self.opens()  # what is told meanwhile is heard behind it
                 await asyncio.sleep(2)
 
     async def set(self, ieee, is_on):
