@@ -88,9 +88,19 @@ function told1(property, pairs, at, expose) {
     return found && ['numeric', { ...base, s: { line: found } }];
   }
   if (expose.type === 'binary') {
-    const [on, off] = [expose.value_on, expose.value_off].map((word) => pairs.find(([, value]) => value === word));
-    if (!on || !off || pairs.some(([, value]) => value !== expose.value_on && value !== expose.value_off)) return undefined;
-    return ['binary', { ...base, on: [expose.value_on, on[0]], off: [expose.value_off, off[0]] }];
+    const words = [expose.value_on, expose.value_off];
+    if (pairs.some(([, value]) => !words.includes(value))) return undefined;
+    const raws = (word) => pairs.filter(([, value]) => value === word).map(([raw]) => raw);
+    const [on, off] = words.map(raws);
+    if (on.length === 0 || off.length === 0) return undefined;
+    // One number is on, and all others are off; or one bit says it, whatever the others say.
+    if (on.length === 1) return ['binary', { ...base, on: [words[0], on[0]], off: [words[1], off[0]] }];
+    for (let bit = 0; bit < 8; bit += 1) {
+      const set = (raw) => Math.floor(raw / 2 ** bit) % 2 === 1;
+      if (on.every(set) && !off.some(set)) return ['binary', { ...base, b: bit, on: [words[0], 1], off: [words[1], 0] }];
+      if (off.every(set) && !on.some(set)) return ['binary', { ...base, b: bit, on: [words[0], 0], off: [words[1], 1] }];
+    }
+    return undefined;
   }
   if (expose.type === 'enum' && pairs.every(([, value]) => typeof value === 'string')) {
     const words = {};

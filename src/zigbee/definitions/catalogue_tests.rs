@@ -196,6 +196,14 @@ fn a_contact_is_closed_when_there_is_no_alarm() {
 }
 
 #[test]
+fn a_bit_is_read_whatever_the_others_are() {
+    let mut sensor = Device::new(identity("X-2", "Nobody", &[(1, &[0, 0x406], &[])]));
+    for (raw, occupied) in [(0u8, false), (1, true), (2, false), (3, true)] {
+        assert_eq!(sensor.told(1, 0x406, &[(0, DataType::Bitmap8, raw.into())]), json!({ "occupancy": occupied }));
+    }
+}
+
+#[test]
 fn a_remote_presses_once() {
     let mut remote =
         Device::new(identity("RODRET Dimmer", "IKEA of Sweden", &[(1, &[0, 1, 3, 0x20], &[3, 4, 6, 8, 0x19])]));

@@ -108,7 +108,7 @@ const FAN_MODES: [(&str, i32); 7] =
 /// Each property of a thermostat, of the attribute's own type.
 fn property(name: &str, meta: &Meta) -> Option<Mapped> {
     if name == "occupancy" {
-        return Some(Mapped::flags(name, THERMOSTAT, 0x0002));
+        return Some(Mapped::flag_of(name, THERMOSTAT, 0x0002, 0));
     }
     if name == "temperature_setpoint_hold" {
         return Some(Mapped::flags(name, THERMOSTAT, 0x0023));

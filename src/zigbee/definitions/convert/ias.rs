@@ -6,11 +6,13 @@ use serde_json::{Map, Value as Json};
 
 use super::*;
 use crate::zigbee::definitions::Later;
-use crate::zigbee::zcl::Reader;
+use crate::zigbee::zcl::frame::FrameKind;
+use crate::zigbee::zcl::{Header, Reader};
 
 pub const ZONE: ClusterId = ClusterId(0x0500);
 const WARNING: ClusterId = ClusterId(0x0502);
 const ZONE_STATUS: u16 = 0x0002;
+pub const STATUS: AttributeId = AttributeId(ZONE_STATUS);
 const STATUS_CHANGE: u8 = 0x00;
 const MAX_DURATION: u16 = 0x0000;
 /// Sensors that never say that it is over are believed for so long.
@@ -100,16 +102,19 @@ impl Zone {
             return None;
         }
         match heard.what {
-            What::Command { header, payload } if self.by_command => {
-                let is_change = header.command == STATUS_CHANGE && header.direction == Direction::ToClient;
-                let row = clusters::command_named(ZONE, Direction::ToClient, "statusChangeNotification")?;
-                let fields = command::decode(row, &mut Reader::new(payload)).ok().filter(|_| is_change)?;
-                fields.u64("zonestatus")
-            }
+            What::Command { header, payload } if self.by_command => changed(header, payload),
             What::Attributes { .. } if self.by_attribute => attribute(heard, ZONE, ZONE_STATUS).and_then(Value::as_u64),
             _ => None,
         }
     }
+}
+
+/// The status in a `Zone Status Change Notification`.
+pub fn changed(header: &Header, payload: &[u8]) -> Option<u64> {
+    let is_change =
+        header.kind == FrameKind::Cluster && header.command == STATUS_CHANGE && header.direction == Direction::ToClient;
+    let row = clusters::command_named(ZONE, Direction::ToClient, "statusChangeNotification").filter(|_| is_change)?;
+    command::decode(row, &mut Reader::new(payload)).ok()?.u64("zonestatus")
 }
 
 impl Convert for Zone {

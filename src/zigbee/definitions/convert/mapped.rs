@@ -25,6 +25,8 @@ pub struct Mapped {
     pub map: Map,
     /// A program of its own would tell it.
     is_mute: bool,
+    /// The value is this bit of the attribute's, whatever the others are.
+    bit: Option<u8>,
     /// Only of this endpoint.
     only: Option<Endpoint>,
     /// Set on this endpoint, where none is said.
@@ -115,6 +117,11 @@ impl Mapped {
         Mapped::new(name, cluster, attribute, STATE | GET, Map::Words(words))
     }
 
+    /// A bit of an attribute.
+    pub fn flag_of(name: &str, cluster: u16, attribute: u16, bit: u8) -> Mapped {
+        Mapped { bit: Some(bit), ..Mapped::flags(name, cluster, attribute) }
+    }
+
     fn new(name: &str, cluster: u16, attribute: u16, access: u8, map: Map) -> Mapped {
         Mapped {
             name: name.into(),
@@ -128,6 +135,7 @@ impl Mapped {
             is_postfixed: true,
             map,
             is_mute: false,
+            bit: None,
             only: None,
             at: None,
         }
@@ -188,6 +196,7 @@ impl Mapped {
             is_postfixed: false,
             map,
             is_mute: !args.get("f").is_null(),
+            bit: args.get("b").int().filter(|bit: &u8| *bit < 64),
             only: args.get("e").int().map(Endpoint),
             at: args.get("ed").int().map(Endpoint),
         })
@@ -217,7 +226,9 @@ impl Mapped {
                 Some(number(places.map_or(value, |places| rounded(value, places))))
             }
             Map::Words(words) => {
-                let found = words.iter().find(|(_, raw)| means(raw, &typed.value));
+                let bit = self.bit.and_then(|bit| Some(Value::Unsigned(typed.value.as_u64()? >> bit & 1)));
+                let value = bit.as_ref().unwrap_or(&typed.value);
+                let found = words.iter().find(|(_, raw)| means(raw, value));
                 // What is not on is off, as two-valued things are; an unknown word is not told.
                 let is_flag = words.len() == 2 && words.iter().any(|(word, _)| word.is_boolean() || *word == "ON");
                 found
@@ -267,15 +278,23 @@ impl Convert for Mapped {
     }
 
     fn decode(&self, context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
-        let What::Attributes { maker, attributes } = heard.what else { return };
-        let is_others = self.maker.is_some() && maker.is_some() && maker != self.maker;
         let is_elsewhere = self.only.is_some_and(|only| only != heard.endpoint) || self.access & STATE == 0;
-        if heard.cluster != self.cluster || is_others || is_elsewhere || self.is_mute {
+        if heard.cluster != self.cluster || is_elsewhere || self.is_mute {
             return;
         }
-        let Some((_, typed)) = attributes.iter().find(|(id, _)| *id == self.attribute) else { return };
-        let told = self.told(context, heard.endpoint).zip(self.shown(typed));
-        out.changes.extend(told);
+        let told = match heard.what {
+            What::Attributes { maker, .. } if self.maker.is_some() && maker.is_some() && maker != self.maker => return,
+            What::Attributes { attributes, .. } => {
+                let found = attributes.iter().find(|(id, _)| *id == self.attribute);
+                found.and_then(|(_, typed)| self.shown(typed))
+            }
+            // A zone says its status by command, and hardly ever as the attribute that it is.
+            What::Command { header, payload } if (self.cluster, self.attribute) == (ias::ZONE, ias::STATUS) => {
+                ias::changed(header, payload).and_then(|status| self.shown(&Typed::new(DataType::Bitmap16, status)))
+            }
+            What::Command { .. } => None,
+        };
+        out.changes.extend(self.told(context, heard.endpoint).zip(told));
     }
 
     fn encode(
@@ -357,6 +376,5 @@ pub fn illuminance() -> Mapped {
 }
 
 pub fn occupancy() -> Mapped {
-    // Bit 0 is said by 1 and by whatever else is odd; those that set other bits are few.
-    Mapped::flags("occupancy", 0x0406, 0x0000)
+    Mapped::flag_of("occupancy", 0x0406, 0x0000, 0)
 }
