@@ -3,6 +3,7 @@
 //!
 //! The first byte of an input for a parser says how long the pieces are in which the rest is fed (0: all at once).
 
+mod air;
 mod devices;
 mod mcp;
 mod session;
@@ -18,6 +19,7 @@ use hearth::common::chat::Event;
 use hearth::common::error::{Failure, ProviderError};
 use hearth::net::sse::{EventTooLong, Parser};
 
+pub use air::network;
 pub use devices::{tuya, zcl};
 pub use mcp::mcp_server;
 pub use session::session;

@@ -74,6 +74,11 @@ fn tuya() {
 }
 
 #[test]
+fn network() {
+    replay("network", fuzz::network);
+}
+
+#[test]
 fn mt() {
     replay("mt", fuzz::mt);
 }

@@ -153,9 +153,8 @@ impl Zigbee {
             },
         };
         *lock(&self.host) = Some(send);
+        let _running = Running(self);
         self.listen(&events, news).await;
-        *lock(&self.host) = None;
-        lock(&self.waiting).clear();
     }
 
     fn finder(&self) -> Finder {
@@ -230,6 +229,16 @@ impl Zigbee {
                 return;
             }
         }
+    }
+}
+
+/// While the host runs. Also where the source is dropped in the midst of it, nobody waits for an answer that does not come.
+struct Running<'a>(&'a Zigbee);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.host) = None;
+        lock(&self.0.waiting).clear();
     }
 }
 
