@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Door, Principal};
-use crate::home::{Backend, DeviceEdit, Heard, Keeper, News, PairingWish, RadioStatus, RoomEdit};
+use crate::home::{Backend, DeviceEdit, Heard, Keeper, PairingWish, RadioStatus, RoomEdit};
 use crate::zigbee::sim::{MODELS, Model};
 
 /// Models of the simulator with what each is called, and its room.
@@ -68,8 +68,7 @@ pub async fn furnish(home: Keeper) {
             break;
         }
         match timeout_at(until, news.recv()).await {
-            Ok(Heard::News(News::Device(_) | News::Pairing { .. }) | Heard::Lagged) => {}
-            Ok(Heard::News(_)) => {}
+            Ok(Heard::News(_) | Heard::Lagged) => {}
             Ok(Heard::Closed) => return,
             Err(_) => break,
         }

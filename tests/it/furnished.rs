@@ -28,11 +28,15 @@ async fn devices(address: SocketAddr) -> Vec<Value> {
 
 /// The kitchen lamp, once it is there and can be reached.
 async fn lamp(address: SocketAddr) -> Value {
-    let is_lamp =
-        |device: &Value| device["name"] == "kitchen lamp" && device["room"] == "Kitchen" && device["available"] == true;
-    soon("the kitchen lamp", async {
+    placed(address, "kitchen lamp", "Kitchen").await
+}
+
+/// A device, once it has its place and can be reached.
+async fn placed(address: SocketAddr, name: &str, room: &str) -> Value {
+    let is_it = |device: &Value| device["name"] == name && device["room"] == room && device["available"] == true;
+    soon(name, async {
         loop {
-            if let Some(lamp) = devices(address).await.into_iter().find(is_lamp) {
+            if let Some(lamp) = devices(address).await.into_iter().find(is_it) {
                 return lamp;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -71,6 +75,7 @@ async fn a_simulated_house_is_furnished_obeys_and_is_the_same_after_a_kill() {
         });
         told.await;
     }
+    placed(address, "bedside lamp", "Bedroom").await;
     let renamed = run(asking(address, &["devices", "rename", "bedside lamp", "reading lamp"])).await;
     assert_eq!(renamed.code(), Some(0), "{}", renamed.err);
     // What was answered is on the disk.

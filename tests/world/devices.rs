@@ -44,8 +44,6 @@ struct House {
     set: Vec<(Vec<DeviceId>, Map<String, Value>)>,
     wishes: Vec<PairingWish>,
     removed: Vec<(DeviceId, bool)>,
-    /// How long a command takes.
-    takes: Duration,
 }
 
 pub fn id(id: &str) -> DeviceId {
@@ -107,10 +105,6 @@ impl FakeRadio {
     /// From now on the device refuses.
     pub fn refuse(&self, device: &str) {
         self.lock().refusing.insert(id(device));
-    }
-
-    pub fn takes(&self, time: Duration) {
-        self.lock().takes = time;
     }
 
     /// What was set so far, of each command the devices and the properties.
@@ -179,12 +173,8 @@ impl DeviceSource for FakeRadio {
             }
             Ok(SetDone { state: set.clone() })
         });
-        let (answers, takes) = (answers.collect(), house.takes);
-        async move {
-            tokio::time::sleep(takes).await;
-            answers
-        }
-        .boxed()
+        let answers: Vec<_> = answers.collect();
+        async move { answers }.boxed()
     }
 
     fn read(&self, id: DeviceId, _: Vec<Box<str>>) -> BoxFuture<'static, Result<Map<String, Value>, ErrorBody>> {

@@ -132,7 +132,6 @@ impl Found {
                 let why = harmless(news["why"].as_str().unwrap_or_default());
                 format!("{id}: {step} failed: {why}; it is asked again when it is heard of")
             }
-            "closed" => return None,
             _ => return None,
         })
     }
