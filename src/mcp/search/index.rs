@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::words::{like, words};
+use super::lexicon::{self, PHRASE_WORDS_MAX};
+use super::stem::stem;
+use super::words::{WORD_BYTES_MAX, Word, all_words, words};
 use crate::mcp::definition::Definition;
 
 /// How soon more of the same word counts no more.
@@ -21,17 +23,66 @@ const IN_TITLE: f32 = 2.5;
 const IN_DESCRIPTION: f32 = 1.0;
 const IN_ARGUMENTS: f32 = 0.6;
 
-/// What a word is worth that only means nearly the same as the one asked for.
-const LIKE: f32 = 0.6;
-
 /// How much of a word's weight comes from its own rarity, and not from that of all that it may mean.
-const OWN: f32 = 0.5;
+const OWN: f32 = 0.4;
 
 /// How much counts of what else a word may mean in the same tool.
-const MORE: f32 = 0.3;
+const MORE: f32 = 0.4;
 
 /// What a word is worth that is only spelt nearly the same, or begins the same.
 const NEARLY: f32 = 0.5;
+
+/// The most words that an unknown one is taken for.
+const NEARLY_MAX: usize = 8;
+
+/// Unknown words of one question that are taken for others: each is compared with all that are known.
+const UNKNOWN_MAX: usize = 8;
+
+/// What a word is worth by itself that stands in a phrase with a meaning of its own.
+const IN_PHRASE: f32 = 0.4;
+
+/// Words that tell one call of a tool from another, hardly one tool from another; stems. What they are worth.
+#[rustfmt::skip]
+const WEAK: [&str; 44] = [
+    "day", "week", "month", "year", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+    "januari", "februari", "march", "april", "june", "juli", "august", "septemb", "octob", "novemb", "decemb", "night",
+    "morn", "even", "tonight", "weekend", "old", "whole", "first", "last", "second", "next", "current", "good", "nice",
+    "big", "littl", "small", "live", "famili", "call", "go", "new",
+];
+const IN_WEAK: f32 = 0.5;
+
+/// What two words are worth together that a tool writes as one, or side by side in its name.
+const PAIR: f32 = 0.4;
+
+/// Words that make a phrase with a verb before them, also where others stand between, and how many.
+const PARTICLES: [&str; 9] = ["on", "off", "up", "down", "out", "away", "back", "in", "over"];
+const APART_MAX: usize = 4;
+
+/// Who begins like this wants to know something; what tools for that are called; and what that is worth.
+const ASKS: [&str; 22] = [
+    "what", "which", "who", "whose", "when", "where", "why", "how", "is", "are", "was", "were", "did", "does", "do",
+    "has", "have", "will", "am", "any", "whats", "show",
+];
+const READS: [&str; 12] =
+    ["get", "list", "show", "search", "read", "status", "check", "find", "query", "history", "fetch", "retrieve"];
+const READING: f32 = 0.25;
+const CHANGING: f32 = 0.5;
+
+/// Words for more than one thing; what tools for that are called. Sets are asked for with these.
+const SETS: [&str; 4] = ["all", "which", "every", "any"];
+const LISTING: f32 = 0.25;
+
+/// What tools do that changes something: who says none of it wants to know something, too.
+#[rustfmt::skip]
+const CHANGES: [&str; 40] = [
+    "create", "add", "delete", "remove", "update", "edit", "send", "set", "move", "start", "stop", "open", "close", "run",
+    "cancel", "write", "book", "schedule", "upload", "pay", "convert", "translate", "generate", "merge", "turnon", "turnoff",
+    "play", "lock", "copy", "share", "renew", "extract", "approve", "reply", "restore", "rename", "clear", "assign", "submit",
+    "enable",
+];
+
+/// How much better a tool fits of whose name every word is asked for.
+const FULL_NAME: f32 = 1.0;
 
 /// The first sentence of a description says what a tool does, the rest how.
 const FIRST_SENTENCE: f32 = 1.6;
@@ -51,6 +102,8 @@ pub struct Index {
     /// Stem → where it stands.
     terms: HashMap<Box<str>, Box<[Posting]>>,
     tools: u32,
+    /// How many words each tool's own name has.
+    name_words: Box<[u8]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,44 +128,54 @@ impl Index {
             }
         }
         let terms = terms.into_iter().map(|(term, postings)| (term, postings.into())).collect();
-        Index { terms, tools: documents.len() as u32 }
+        Index {
+            terms,
+            tools: documents.len() as u32,
+            name_words: documents.iter().map(|document| document.name_words).collect(),
+        }
     }
 
     /// The tools that fit a question best, the best first, each with its score above 0.
     pub fn search(&self, question: &str, limit: usize) -> Vec<(usize, f32)> {
         let mut scores = vec![0.0_f32; self.tools as usize];
-        let mut asked = words(question);
+        let mut best = vec![0.0_f32; self.tools as usize];
+        let (mut named, mut now_named) = (vec![0.0_f32; scores.len()], vec![0.0_f32; scores.len()]);
+        let mut asked = all_words(question);
         asked.truncate(ASKED_MAX);
-        asked.extend(joined(&asked));
-        let mut seen = Vec::new();
-        for word in &asked {
-            if seen.contains(&word) {
-                continue;
-            }
-            seen.push(word);
+        for Part { terms, worth } in self.parts(&asked) {
+            let postings: Vec<_> = terms.iter().map(|(term, worth)| (self.postings(term), *worth)).collect();
             // The best of what a word may mean counts, and the rest a little: who says `forget` to a memory that can delete means that.
-            let mut best: HashMap<u32, f32> = HashMap::new();
-            let mut add = |term: &str, worth: f32| {
-                for posting in self.terms.get(term).map_or(&[][..], |postings| postings) {
-                    let score = worth * posting.weight * (K1 + 1.0) / (posting.weight + K1);
-                    let entry = best.entry(posting.tool).or_default();
-                    *entry = entry.max(score) + MORE * entry.min(score);
+            let mut hit = Vec::new();
+            let mut together = 0;
+            for posting in postings.iter().flat_map(|(postings, _)| *postings) {
+                let seen = &mut best[posting.tool as usize];
+                together += usize::from(*seen == 0.0);
+                if *seen == 0.0 {
+                    hit.push(posting.tool);
+                    *seen = f32::MIN_POSITIVE;
                 }
-            };
-            add(word, 1.0);
-            like(word).iter().for_each(|other| add(other, LIKE));
-            let is_known = self.terms.contains_key(word);
-            if !is_known {
-                self.nearly(word).for_each(|other| add(other, NEARLY));
             }
             // A word is as rare as all that it may mean: `find` says little where everybody else says `search`.
-            let alone = self.terms.get(word).map_or(0, |postings| postings.len());
-            let together = self.rarity(best.len());
-            let rarity = if is_known { OWN * self.rarity(alone) + (1.0 - OWN) * together } else { together };
-            best.values_mut().for_each(|score| *score *= rarity);
-            for (tool, score) in best {
-                scores[tool as usize] += score;
+            let together = self.rarity(together);
+            for (postings, like) in postings {
+                let rarity = OWN * self.rarity(postings.len()) + (1.0 - OWN) * together;
+                for posting in postings {
+                    let score = rarity * like * posting.weight * (K1 + 1.0) / (posting.weight + K1);
+                    let seen = &mut best[posting.tool as usize];
+                    *seen = seen.max(score) + MORE * seen.min(score);
+                    if posting.weight >= IN_NAME {
+                        let named = &mut now_named[posting.tool as usize];
+                        *named = named.max(worth * like);
+                    }
+                }
             }
+            for tool in hit {
+                named[tool as usize] += std::mem::take(&mut now_named[tool as usize]);
+                scores[tool as usize] += worth * std::mem::take(&mut best[tool as usize]);
+            }
+        }
+        for ((score, named), words) in scores.iter_mut().zip(named).zip(&self.name_words) {
+            *score *= 1.0 + FULL_NAME * (named / f32::from(*words).max(1.0)).min(1.0);
         }
         let mut hits: Vec<_> = scores.into_iter().enumerate().filter(|(_, score)| *score > 0.0).collect();
         // The order of equals is that of their names.
@@ -121,50 +184,173 @@ impl Index {
         hits
     }
 
+    /// What is asked for, part by part: phrases that mean something of their own, words, and pairs of words that tools write as one.
+    fn parts(&self, asked: &[Word]) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let mut in_phrase = vec![false; asked.len()];
+        for at in 0..asked.len() {
+            for phrase in phrases(asked, at) {
+                let key = phrase.iter().map(|at| &*asked[*at].stem).collect::<Vec<_>>().join(" ");
+                if lexicon::is_known(&key) {
+                    let mut terms = lexicon::like(&key);
+                    terms.push((key.replace(' ', "").into(), 1.0));
+                    parts.push(Part { terms, worth: 1.0 });
+                    phrase.iter().for_each(|at| in_phrase[*at] = true);
+                    break;
+                }
+            }
+        }
+        let (mut seen, mut unknown): (Vec<&str>, _) = (Vec::new(), 0);
+        for (nth, (word, in_phrase)) in asked.iter().zip(in_phrase).enumerate() {
+            if word.is_empty || seen.contains(&&*word.stem) {
+                continue;
+            }
+            seen.push(&word.stem);
+            // A name within a question is nobody's slip of the keys.
+            let mut terms = lexicon::like(&word.stem);
+            let is_unknown = terms.is_empty() && !self.terms.contains_key(&word.stem);
+            if is_unknown && unknown < UNKNOWN_MAX && !(word.is_name && nth > 0) {
+                unknown += 1;
+                terms = self.meant_by_slip(&word.stem);
+            }
+            terms.push((word.stem.clone(), 1.0));
+            let weak = if WEAK.contains(&&*word.stem) { IN_WEAK } else { 1.0 };
+            parts.push(Part { terms, worth: if in_phrase { IN_PHRASE } else { weak } });
+        }
+        for pair in asked.windows(2) {
+            let joined = format!("{}{}", pair[0].stem, pair[1].stem);
+            if (!pair[0].is_empty || !pair[1].is_empty) && self.terms.contains_key(&*joined) {
+                parts.push(Part { terms: vec![(joined.into(), 1.0)], worth: PAIR });
+            }
+        }
+        let asks = asked.iter().take(2).any(|word| ASKS.contains(&&*word.stem));
+        let changes: Vec<_> = CHANGES.iter().map(|word| stem(word)).collect();
+        let is_change =
+            |part: &Part| part.terms.iter().any(|(term, worth)| *worth >= CHANGING && changes.contains(term));
+        if asks || !parts.iter().any(is_change) {
+            parts.push(Part { terms: READS.iter().map(|word| (stem(word), 1.0)).collect(), worth: READING });
+        }
+        if asked.iter().any(|word| SETS.contains(&&*word.stem)) {
+            parts.push(Part { terms: vec![(stem("list"), 1.0)], worth: LISTING });
+        }
+        parts
+    }
+
+    /// The terms that an unknown word may stand for, each with its worth.
+    fn meant_by_slip(&self, word: &str) -> Vec<(Box<str>, f32)> {
+        let mut terms = Vec::new();
+        for other in self.nearly(word) {
+            terms.extend(lexicon::like(&other).into_iter().map(|(term, worth)| (term, worth * NEARLY)));
+            terms.push((other, NEARLY));
+        }
+        terms
+    }
+
+    fn postings(&self, term: &str) -> &[Posting] {
+        self.terms.get(term).map_or(&[], |postings| postings)
+    }
+
     /// Robertson's and Spärck Jones's weight of what stands in `having` tools.
     fn rarity(&self, having: usize) -> f32 {
         let (all, having) = (self.tools as f32, having as f32);
         (1.0 + (all - having + 0.5) / (having + 0.5)).ln()
     }
 
-    /// Terms that a word is nearly: one begins with the other, or one letter is wrong.
-    fn nearly<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a str> {
-        self.terms.keys().map(|term| &**term).filter(move |term| {
-            let shorter = word.len().min(term.len());
-            let begins = shorter >= 4 && (term.starts_with(word) || word.starts_with(term));
-            // A short word has to begin the same, to be taken for another.
-            let is_typo = shorter >= 5 || shorter >= 3 && term.as_bytes()[0] == word.as_bytes()[0];
-            begins || is_typo && is_one_off(word, term)
-        })
+    /// Known words that an unknown one may be: two words written as one, one that begins with the other, a slip of the keys.
+    fn nearly<'a>(&'a self, word: &'a str) -> Vec<Box<str>> {
+        if word.len() < 3 || word.bytes().all(|letter| letter.is_ascii_digit()) {
+            return Vec::new();
+        }
+        let is_known = |word: &str| self.terms.contains_key(word) || lexicon::is_known(word);
+        let cuts =
+            (3..word.len().saturating_sub(2)).filter(|at| word.is_char_boundary(*at)).map(|at| word.split_at(at));
+        let two = cuts.map(|(a, b)| (stem(a), stem(b))).find(|(a, b)| is_known(a) && is_known(b));
+        if let Some((a, b)) = two {
+            return vec![a, b];
+        }
+        let known = || {
+            self.terms.keys().map(|term| -> &'a str { term }).chain(lexicon::stems().map(|term| -> &'a str { term }))
+        };
+        let begins =
+            |term: &&'a str| word.len().min(term.len()) >= 4 && (term.starts_with(word) || word.starts_with(*term));
+        let mut found: Vec<&str> = known().filter(begins).collect();
+        let wrong = known().filter_map(|term| Some((slips(word, term)?, term)));
+        let mut wrong: Vec<_> = wrong.collect();
+        let least = wrong.iter().map(|(slips, _)| *slips).min();
+        wrong.retain(|(slips, _)| Some(*slips) == least);
+        found.extend(wrong.into_iter().map(|(_, term)| term));
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(NEARLY_MAX);
+        found.into_iter().map(Into::into).collect()
     }
+}
+
+/// Something that is asked for.
+struct Part {
+    /// What it may be called, each with its worth.
+    terms: Vec<(Box<str>, f32)>,
+    worth: f32,
+}
+
+/// The phrases that begin at a word, the longest first: words side by side, and one with its particle further on (`turn the lamp off`).
+fn phrases(asked: &[Word], at: usize) -> impl Iterator<Item = Vec<usize>> {
+    let together = (2..=PHRASE_WORDS_MAX)
+        .rev()
+        .filter(move |len| at + len <= asked.len())
+        .map(move |len| (at..at + len).collect());
+    let apart =
+        (at + 2..(at + 2 + APART_MAX).min(asked.len())).filter(move |other| PARTICLES.contains(&&*asked[*other].stem));
+    together.chain(apart.map(move |other| vec![at, other]))
 }
 
 /// Words that stand side by side, written as one: tools say `readfile` and `webhook`.
-fn joined(words: &[Box<str>]) -> Vec<Box<str>> {
-    words.windows(2).map(|pair| format!("{}{}", pair[0], pair[1]).into()).collect()
+fn joined(words: &[Word]) -> impl Iterator<Item = Box<str>> {
+    words.windows(2).map(|pair| format!("{}{}", pair[0].stem, pair[1].stem).into())
 }
 
-/// Whether one letter is wrong, missing, or too many, or two have changed places.
-fn is_one_off(a: &str, b: &str) -> bool {
-    let (short, long) = if a.len() <= b.len() { (a.as_bytes(), b.as_bytes()) } else { (b.as_bytes(), a.as_bytes()) };
-    if long.len() - short.len() > 1 {
-        return false;
-    }
-    let same = short.iter().zip(long).take_while(|(a, b)| a == b).count();
-    let rest = if short.len() == long.len() { &short[(same + 1).min(short.len())..] } else { &short[same..] };
-    let are_swapped = || {
-        short.len() == long.len()
-            && same + 2 <= short.len()
-            && (short[same], short[same + 1]) == (long[same + 1], long[same])
-            && short[same + 2..] == long[same + 2..]
+/// How many letters are wrong, missing, or too many, or have changed places (optimal string alignment), where it is few enough
+/// that one may be meant by the other.
+fn slips(word: &str, term: &str) -> Option<usize> {
+    let (a, b) = (word.as_bytes(), term.as_bytes());
+    let shorter = a.len().min(b.len());
+    // A short word has to begin the same, to be taken for another.
+    let most = match shorter {
+        0..=2 => return None,
+        3..=4 if a[0] != b[0] => return None,
+        3..=6 => 1,
+        _ => 2,
     };
-    long.ends_with(rest) && long.len() - rest.len() == same + 1 || are_swapped()
+    if a.len().abs_diff(b.len()) > most || a.len() > WORD_BYTES_MAX || b.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let mut rows = [[0_usize; WORD_BYTES_MAX + 1]; 3];
+    (0..=b.len()).for_each(|at| rows[0][at] = at);
+    for i in 1..=a.len() {
+        let (now, last, before) = (i % 3, (i - 1) % 3, (i + 1) % 3);
+        rows[now][0] = i;
+        let mut least = i;
+        for j in 1..=b.len() {
+            let wrong = rows[last][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut cost = wrong.min(rows[last][j] + 1).min(rows[now][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                cost = cost.min(rows[before][j - 2] + 1);
+            }
+            rows[now][j] = cost;
+            least = least.min(cost);
+        }
+        if least > most {
+            return None;
+        }
+    }
+    Some(rows[a.len() % 3][b.len()]).filter(|slips| *slips <= most)
 }
 
 /// One tool as words.
 struct Document {
     weights: HashMap<Box<str>, Weight>,
     length: f32,
+    name_words: u8,
 }
 
 #[derive(Default)]
@@ -175,8 +361,9 @@ struct Weight {
 
 impl Document {
     fn of(tool: &Definition) -> Document {
-        let mut document = Document { weights: HashMap::new(), length: 0.0 };
         let (server, own) = tool.name.split_once("__").unwrap_or(("", &tool.name));
+        // A name has at most 64 letters.
+        let mut document = Document { weights: HashMap::new(), length: 0.0, name_words: words(own).len() as u8 };
         document.name(server, IN_SERVER);
         document.name(own, IN_NAME);
         document.name(tool.title.as_deref().unwrap_or_default(), IN_TITLE);
@@ -190,8 +377,10 @@ impl Document {
     }
 
     fn name(&mut self, text: &str, weight: f32) {
-        let words = words(text);
-        for word in joined(&words).into_iter().chain(words) {
+        let words = all_words(text);
+        let joined: Vec<_> = joined(&words).collect();
+        let words = words.into_iter().filter(|word| !word.is_empty).map(|word| word.stem);
+        for word in words.chain(joined) {
             let weight_of = &mut self.weights.entry(word).or_default().name;
             // Once: a name that says a word twice means it no more.
             *weight_of = weight_of.max(weight);

@@ -2,8 +2,11 @@
 //! and no network, and always gives the same answer to the same question.
 
 mod finder;
+mod hints;
 mod index;
+mod lexicon;
 mod meanings;
+mod stem;
 mod words;
 
 pub use finder::Finder;

@@ -1,160 +1,87 @@
-//! Words of a text as the search compares them: split, folded to plain small letters, cut to their stems; which mean nearly
-//! the same. Pure.
+//! Words of a text as the search compares them: split, folded to plain small letters, cut to their stems. Pure.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use super::meanings::MEANINGS;
+use super::stem::stem;
 
 /// Words longer than this are cut: no word of a person is longer.
-const WORD_BYTES_MAX: usize = 32;
+pub const WORD_BYTES_MAX: usize = 32;
 
-/// Words that say nothing about what a tool does.
+/// Words that say nothing about what a tool does. Sorted.
+#[rustfmt::skip]
 const EMPTY: &[&str] = &[
-    "a",
-    "about",
-    "all",
-    "also",
-    "am",
-    "an",
-    "and",
-    "any",
-    "are",
-    "as",
-    "at",
-    "be",
-    "been",
-    "but",
-    "by",
-    "can",
-    "could",
-    "did",
-    "do",
-    "does",
-    "each",
-    "every",
-    "for",
-    "from",
-    "had",
-    "has",
-    "have",
-    "hey",
-    "how",
-    "i",
-    "if",
-    "in",
-    "into",
-    "is",
-    "it",
-    "its",
-    "just",
-    "let",
-    "like",
-    "may",
-    "me",
-    "mine",
-    "my",
-    "need",
-    "of",
-    "on",
-    "onto",
-    "or",
-    "our",
-    "out",
-    "please",
-    "put",
-    "so",
-    "some",
-    "than",
-    "that",
-    "the",
-    "their",
-    "them",
-    "then",
-    "there",
-    "these",
-    "they",
-    "this",
-    "those",
-    "through",
-    "to",
-    "us",
-    "use",
-    "used",
-    "using",
-    "via",
-    "want",
-    "was",
-    "we",
-    "were",
-    "what",
-    "when",
-    "where",
-    "which",
-    "who",
-    "whose",
-    "will",
-    "with",
-    "within",
-    "would",
-    "you",
-    "your",
-    "many",
-    "much",
-    "long",
-    "now",
-    "today",
-    "tomorrow",
-    "yesterday",
-    "another",
-    "everything",
-    "anybody",
-    "somebody",
-    "someone",
-    "something",
-    "anything",
-    "everybody",
-    "per",
-    "right",
-    "too",
-    "very",
-    "there's",
-    "want",
-    "still",
-    "again",
+    "a", "able", "about", "actually", "again", "all", "already", "also", "am", "an", "and", "another", "any",
+    "anybody", "anything", "are", "around", "as", "at", "away", "back", "be", "been", "being", "bit", "but", "by",
+    "can", "cannot", "cant", "could", "couldn", "currently", "dear", "did", "didn", "do", "does", "doesn", "don",
+    "each", "else", "ever", "every", "everybody", "everything", "exactly", "for", "from", "gimme", "gonna", "got",
+    "guy", "had", "has", "have", "he", "hello", "help", "her", "here", "hey", "hi", "him", "his", "how", "i", "if",
+    "in", "into", "is", "isn", "it", "its", "just", "kindly", "later", "let", "lets", "like", "ll", "long", "lot",
+    "lots", "many", "may", "maybe", "me", "might", "mine", "much", "must", "my", "need", "no", "not", "now", "of",
+    "ok", "okay", "on", "once", "only", "onto", "or", "ought", "our", "out", "over", "per", "please", "possible",
+    "possibly", "put", "quickly", "re", "really", "right", "shall", "she", "should", "simply", "since", "so", "some",
+    "somebody", "someone", "something", "soon", "still", "stuff", "such", "sure", "than", "thank", "thanks", "that",
+    "the", "their", "them", "then", "there", "these", "they", "thing", "things", "this", "those", "though",
+    "through", "till", "to", "today", "tomorrow", "too", "until", "up", "upon", "us", "use", "used", "using", "ve",
+    "very", "via", "wanna", "want", "was", "wasn", "way", "we", "well", "were", "weren", "what", "whats", "when",
+    "where", "which", "who", "whose", "why", "will", "wish", "with", "within", "won", "would", "wouldn", "yes",
+    "yesterday", "yet", "you", "your",
 ];
 
-/// Stem → the lines of [`MEANINGS`] in which it stands.
-static LINES: LazyLock<HashMap<Box<str>, Vec<u16>>> = LazyLock::new(|| {
-    let mut lines: HashMap<Box<str>, Vec<u16>> = HashMap::new();
-    for (line, words) in (0..).zip(MEANINGS) {
-        words.split(' ').for_each(|word| lines.entry(stem(word)).or_default().push(line));
-    }
-    lines
-});
+/// A word of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    pub stem: Box<str>,
+    /// Whether it says nothing by itself.
+    pub is_empty: bool,
+    /// Whether it begins with a capital and goes on small, as names of people and places do.
+    pub is_name: bool,
+}
 
-/// The words of a text, in order, as stems; empty ones left out.
+/// The words of a text that say something, in order, as stems.
 pub fn words(text: &str) -> Vec<Box<str>> {
+    all_words(text).into_iter().filter(|word| !word.is_empty).map(|word| word.stem).collect()
+}
+
+/// All words of a text, in order.
+pub fn all_words(text: &str) -> Vec<Word> {
     let mut words = Vec::new();
-    let (mut word, mut before) = (String::new(), ' ');
-    let mut end = |word: &mut String| {
-        if word.len() > 1 && !EMPTY.contains(&word.as_str()) || word.parse::<u32>().is_ok() {
-            words.push(stem(word));
+    let mut word = String::new();
+    let mut is_name = false;
+    let end = |word: &mut String, is_name: &bool, words: &mut Vec<Word>| {
+        if !word.is_empty() {
+            let is_empty = is_empty(word);
+            let stem = if is_empty { word.as_str().into() } else { stem(word) };
+            words.push(Word { stem, is_empty, is_name: *is_name });
+            word.clear();
         }
-        word.clear();
     };
-    for letter in text.chars() {
-        // readFile, HTTPServer2: a capital after a small letter begins a word.
-        if letter.is_uppercase() && before.is_lowercase() || !letter.is_alphanumeric() {
-            end(&mut word);
+    let mut letters = text.chars();
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
+        // readFile, HTTPServer: a capital after a small letter begins a word, and one before a small letter ends a row of capitals.
+        let mut rest = letters.clone().take_while(|next| next.is_lowercase());
+        // The plural of a row of capitals (`PDFs`) is one word.
+        let is_next_small = rest.next().is_some_and(|next| next != 's' || rest.next().is_some());
+        let begins = letter.is_uppercase() && (before.is_lowercase() || before.is_uppercase() && is_next_small);
+        if begins || !letter.is_alphanumeric() {
+            end(&mut word, &is_name, &mut words);
+        }
+        if word.is_empty() {
+            is_name = letter.is_uppercase();
+        } else if letter.is_uppercase() {
+            is_name = false;
         }
         if letter.is_alphanumeric() && word.len() < WORD_BYTES_MAX {
             fold(letter, &mut word);
         }
         before = letter;
     }
-    end(&mut word);
+    end(&mut word, &is_name, &mut words);
     words
+}
+
+/// Whether a word says nothing by itself: a word of grammar, a single letter.
+fn is_empty(word: &str) -> bool {
+    let is_letter = word.len() < 2 && !word.starts_with(|letter: char| letter.is_ascii_digit());
+    is_letter || EMPTY.binary_search(&word).is_ok()
 }
 
 /// A letter in small and without its accent (Latin-1 and Latin Extended-A; others as they are).
@@ -179,61 +106,6 @@ fn fold(letter: char, word: &mut String) {
     }
 }
 
-/// A word without the endings that English puts on it: `creating`, `created`, `creates`, `creation` are one.
-pub fn stem(word: &str) -> Box<str> {
-    if !word.is_ascii() || word.len() < 4 {
-        return word.into();
-    }
-    let mut stem = word;
-    let cut = |stem: &str, ending: &str, left: usize| {
-        stem.strip_suffix(ending).filter(|rest| rest.len() >= left).map(str::len)
-    };
-    if let Some(len) = cut(stem, "ies", 2).or_else(|| cut(stem, "ied", 2)) {
-        return format!("{}y", &stem[..len]).into();
-    }
-    if let Some(len) = cut(stem, "sses", 2) {
-        stem = &stem[..len + 2];
-    } else if !stem.ends_with("ss") && !stem.ends_with("ews") && !stem.ends_with("us") && !stem.ends_with("is") {
-        stem = cut(stem, "s", 3).map_or(stem, |len| &stem[..len]);
-    }
-    for (ending, left) in [
-        ("ations", 4),
-        ("ation", 4),
-        ("ing", 3),
-        ("ment", 4),
-        ("ed", 3),
-        ("ness", 4),
-        ("er", 4),
-        ("or", 4),
-        ("ion", 4),
-        ("ly", 4),
-    ] {
-        if let Some(len) = cut(stem, ending, left) {
-            stem = &stem[..len];
-            break;
-        }
-    }
-    // creat(e), running, stopped.
-    let bytes = stem.as_bytes();
-    let doubled = bytes.len() > 3
-        && bytes[bytes.len() - 1] == bytes[bytes.len() - 2]
-        && !matches!(bytes[bytes.len() - 1], b'l' | b's' | b'e' | b'o');
-    if doubled {
-        stem = &stem[..stem.len() - 1];
-    }
-    stem.strip_suffix('e').filter(|rest| rest.len() >= 3).unwrap_or(stem).into()
-}
-
-/// The stems of words that mean nearly the same as this one; not itself.
-pub fn like(stem_of: &str) -> Vec<Box<str>> {
-    let lines = LINES.get(stem_of).map_or(&[][..], Vec::as_slice);
-    let words = lines.iter().flat_map(|line| MEANINGS[usize::from(*line)].split(' '));
-    let mut found: Vec<_> = words.map(stem).filter(|other| &**other != stem_of).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,24 +116,10 @@ mod tests {
 
     #[test]
     fn words_are_split_folded_and_cut_to_their_stems() {
-        assert_eq!(of("readFile, HTTPServer_v2"), ["read", "fil", "httpserv", "v2"]);
+        assert_eq!(of("readFile, HTTPServer_v2"), ["read", "file", "http", "server", "v2"]);
         assert_eq!(of("Éteins les lumières"), ["eteins", "les", "lumieres"].map(|word| stem(word).to_string()));
-        for same in ["creating", "created", "creates", "create", "creation"] {
-            assert_eq!(of(same), ["creat"], "{same}");
-        }
-        for same in ["directory", "directories"] {
-            assert_eq!(of(same), ["directory"], "{same}");
-        }
-        assert_eq!(of("please show me all of my files"), ["show", "fil"]);
+        assert_eq!(of("please show me all of my files"), ["show", "file"]);
         assert_eq!(of(&"xy".repeat(250))[0].len(), WORD_BYTES_MAX);
-    }
-
-    #[test]
-    fn words_have_their_like() {
-        let like_of = |word: &str| like(&stem(word)).into_iter().map(String::from).collect::<Vec<_>>();
-        assert!(like_of("remove").contains(&"delet".to_owned()));
-        assert!(like_of("emails").contains(&"mail".to_owned()));
-        assert!(like_of("xylophone").is_empty());
-        assert!(MEANINGS.len() <= usize::from(u16::MAX), "a line's number has two bytes");
+        assert!(EMPTY.is_sorted(), "it is searched by halves");
     }
 }

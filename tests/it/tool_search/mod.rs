@@ -1,5 +1,5 @@
 //! How well tools are found: those of real servers among a thousand made-up ones, and questions in people's words with the tools
-//! that do it. One half of the questions is what the search was tuned by, the other never was; a figure is held for each, so
+//! that do it. One part of the questions never was what the search was tuned by; a figure is held for each, so
 //! that a change of the search that makes it worse is seen.
 
 use std::collections::BTreeMap;
@@ -15,10 +15,14 @@ const SERVICES: &str = include_str!("services.txt");
 const REAL: &str = include_str!("real.jsonl");
 const SAME: &str = include_str!("same.txt");
 
-/// Half by half, with the least part of the questions whose tool is to be among the first five. The bar is 0.95; what was held
-/// out is below it, and the figure keeps it from getting worse.
-const QUESTIONS: [(&str, &str, f64); 2] =
-    [("tuned by", include_str!("questions.tsv"), 0.95), ("held out", include_str!("held_out.tsv"), 0.86)];
+/// Part by part, with the least share of the questions whose tool is to be among the first five: a bit below what is reached.
+/// Only the held-out part says what is to be expected of new questions; the others were looked at while the search was made.
+const QUESTIONS: [(&str, &str, f64); 4] = [
+    ("tuned by", include_str!("questions.tsv"), 0.975),
+    ("held out", include_str!("held_out.tsv"), 0.95),
+    ("fresh", include_str!("fresh.tsv"), 0.96),
+    ("drawn by lot", include_str!("sampled.tsv"), 0.975),
+];
 
 /// Ways to say the verb of a name, in turn: real servers do not agree on theirs.
 const SAYINGS: [(&str, &str, &str); 3] =
