@@ -66,6 +66,8 @@ const ASKS: [&str; 22] = [
 const READS: [&str; 12] =
     ["get", "list", "show", "search", "read", "status", "check", "find", "query", "history", "fetch", "retrieve"];
 const READING: f32 = 0.25;
+
+/// How surely a word has to mean a change.
 const CHANGING: f32 = 0.5;
 
 /// Words for more than one thing; what tools for that are called. Sets are asked for with these.
@@ -93,8 +95,12 @@ const WORDS_MAX: usize = 400;
 /// Words of one question that count.
 const ASKED_MAX: usize = 64;
 
-/// Arguments of one tool that count, and how deep.
+/// Bytes of one description that are read: what is behind them is a novel, too.
+const TEXT_BYTES_MAX: usize = 8192;
+
+/// Arguments of one tool that count, and the words that one of them may be.
 const ARGUMENTS_MAX: usize = 64;
+const CHOICES_MAX: usize = 16;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -388,13 +394,14 @@ impl Document {
     }
 
     fn text(&mut self, text: &str, weight: f32) {
+        let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
         for word in words(text).into_iter().take(WORDS_MAX) {
             self.length += weight;
             self.weights.entry(word).or_default().text += weight;
         }
     }
 
-    /// The names of its arguments and what is said of them.
+    /// The names of its arguments, what is said of them, and what they may be.
     fn arguments(&mut self, schema: &Value, left: &mut usize) {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
         for (name, property) in properties {
@@ -405,6 +412,8 @@ impl Document {
             self.text(name, IN_ARGUMENTS);
             let description = property.get("description").and_then(Value::as_str);
             self.text(description.unwrap_or_default(), IN_ARGUMENTS / 2.0);
+            let choices = property.get("enum").and_then(Value::as_array).into_iter().flatten().take(CHOICES_MAX);
+            choices.filter_map(Value::as_str).for_each(|choice| self.text(choice, IN_ARGUMENTS / 2.0));
         }
     }
 }

@@ -25,6 +25,9 @@ const EMPTY: &[&str] = &[
     "yesterday", "yet", "you", "your",
 ];
 
+/// Signs that are words.
+const SYMBOLS: [(char, &str); 4] = [('%', "percent"), ('$', "dollar"), ('€', "euro"), ('£', "pound")];
+
 /// A word of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Word {
@@ -63,6 +66,9 @@ pub fn all_words(text: &str) -> Vec<Word> {
         let begins = letter.is_uppercase() && (before.is_lowercase() || before.is_uppercase() && is_next_small);
         if begins || !letter.is_alphanumeric() {
             end(&mut word, &is_name, &mut words);
+        }
+        if let Some((_, said)) = SYMBOLS.iter().find(|(symbol, _)| *symbol == letter) {
+            words.push(Word { stem: stem(said), is_empty: false, is_name: false });
         }
         if word.is_empty() {
             is_name = letter.is_uppercase();

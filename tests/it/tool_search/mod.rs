@@ -16,12 +16,13 @@ const REAL: &str = include_str!("real.jsonl");
 const SAME: &str = include_str!("same.txt");
 
 /// Part by part, with the least share of the questions whose tool is to be among the first five: a bit below what is reached.
-/// Only the held-out part says what is to be expected of new questions; the others were looked at while the search was made.
-const QUESTIONS: [(&str, &str, f64); 4] = [
+/// What may be expected of new questions say the held-out part and the last: no question of theirs was looked at singly.
+const QUESTIONS: [(&str, &str, f64); 5] = [
     ("tuned by", include_str!("questions.tsv"), 0.975),
     ("held out", include_str!("held_out.tsv"), 0.95),
     ("fresh", include_str!("fresh.tsv"), 0.96),
     ("drawn by lot", include_str!("sampled.tsv"), 0.975),
+    ("drawn again", include_str!("unseen.tsv"), 0.89),
 ];
 
 /// Ways to say the verb of a name, in turn: real servers do not agree on theirs.
@@ -169,4 +170,55 @@ fn nobody_finds_what_they_may_not_call() {
     let trusted = Principal { allow: ["files__read_*".into()].into(), ..guest };
     let found = finder.search("read a text file", &trusted, 5);
     assert!(!found.is_empty() && found.iter().all(|(tool, _)| tool.name.starts_with("files__read_")));
+}
+
+/// The names of what is found for a question.
+fn found(finder: &Finder, question: &str) -> Vec<String> {
+    let hits = finder.search(question, &Principal::house(Door::Mcp), 5).into_iter();
+    hits.map(|(tool, score)| (tool.name.to_string(), assert!(score.is_finite())).0).collect()
+}
+
+#[test]
+fn slips_compounds_and_other_spellings_are_forgiven() {
+    let (finder, _service) = finder(corpus());
+    for (question, wanted) in [
+        ("weather forcast", "weather__get_forecast"),
+        ("transalte this text", "translate__translate_text"),
+        ("playlst: make a new one", "music__create_playlist"),
+        ("color of the lamp", "lights__color_lamp"),
+        ("colour of the lamp", "lights__color_lamp"),
+        ("tire pressure of the car", "cars__get_tyre_pressure"),
+        ("shoppinglist", "kitchen__show_shopping_list"),
+        ("merge PDFs", "pdfs__merge_pdf"),
+        ("turn the lamp on", "lights__turn_on_lamp"),
+        ("could you please get rid of that voice recording", "media_room__delete_recording"),
+    ] {
+        let found = found(&finder, question);
+        assert!(found.iter().any(|name| name == wanted), "{question}: {found:?} without {wanted}");
+    }
+}
+
+#[test]
+fn a_tool_that_praises_itself_pushes_no_other_aside_and_nothing_breaks_the_search() {
+    let mut tools = corpus();
+    let praise = "weather forecast rain delete file email lamp ".repeat(20_000);
+    let odd = "\u{0}\u{202e}💥ßẞİ﷽日本語 ".repeat(2_000);
+    tools.push(Arc::new(tool(
+        "zz",
+        "best",
+        None,
+        &praise,
+        json!({ "x": { "description": praise, "enum": [1, null, "y"] } }),
+    )));
+    tools.push(Arc::new(tool("zz", "odd", Some(odd.clone()), &odd, json!({ &odd: true }))));
+    let (finder, _service) = finder(tools);
+    for (question, wanted) in
+        [("weather forecast", "weather__get_forecast"), ("turn on the lamp", "lights__turn_on_lamp")]
+    {
+        assert_eq!(found(&finder, question)[0], wanted);
+    }
+    for question in ["", " ", "💥", &odd, &praise, "the of and", "aaaaaaaa ".repeat(400).as_str(), "-1 % $ €", "İ ﷽ ß"]
+    {
+        assert_eq!(found(&finder, question), found(&finder, question), "the same question, the same answer");
+    }
 }
