@@ -24,7 +24,7 @@ const IN_DESCRIPTION: f32 = 1.0;
 const IN_ARGUMENTS: f32 = 0.6;
 
 /// How much of a word's weight comes from its own rarity, and not from that of all that it may mean.
-const OWN: f32 = 0.4;
+const OWN: f32 = 0.5;
 
 /// How much counts of what else a word may mean in the same tool.
 const MORE: f32 = 0.4;

@@ -11,7 +11,7 @@ use super::words::all_words;
 const LIKE: f32 = 0.5;
 
 /// What the words are worth that a hint leads to: the first of them, and the last.
-const HINT: f32 = 0.9;
+const HINT: f32 = 0.85;
 const HINT_LAST: f32 = 0.5;
 
 /// The most words of a phrase.
