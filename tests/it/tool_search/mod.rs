@@ -16,7 +16,8 @@ const REAL: &str = include_str!("real.jsonl");
 const SAME: &str = include_str!("same.txt");
 
 /// Part by part, with the least share of the questions whose tool is to be among the first five: a bit below what is reached.
-/// What may be expected of new questions say the held-out part and the last: no question of theirs was looked at singly.
+/// What may be expected of new questions say the held-out part and the last, whose misses were never looked at singly; their
+/// totals were, so that both are on the bright side.
 const QUESTIONS: [(&str, &str, f64); 5] = [
     ("tuned by", include_str!("questions.tsv"), 0.975),
     ("held out", include_str!("held_out.tsv"), 0.95),
