@@ -50,6 +50,9 @@ const RECORDS_QUIET: Duration = Duration::from_millis(200);
 /// How long the end waits for the tasks.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
+/// How long the end waits for a source to put away what it holds: less than for the tasks.
+const SOURCE_CLOSE_WAIT: Duration = Duration::from_secs(3);
+
 /// What the handle and the tasks share.
 pub(super) struct Shared {
     home: Mutex<Home>,
@@ -156,7 +159,7 @@ pub(super) async fn start(store: Store, sources: Vec<Arc<dyn DeviceSource>>) -> 
     let mut tasks = shared.tasks.lock().await;
     for (at, source) in shared.sources.iter().enumerate() {
         let (events, told) = mpsc::channel(EVENTS_LEN);
-        tasks.spawn(until_closed(Arc::clone(&shared), Arc::clone(source).run(events)));
+        tasks.spawn(until_put_away(Arc::clone(&shared), Arc::clone(source).run(events)));
         tasks.spawn(until_closed(Arc::clone(&shared), hear(Arc::clone(&shared), at, told)));
     }
     tasks.spawn(until_closed(Arc::clone(&shared), follow(Arc::clone(&shared), feed)));
@@ -187,6 +190,21 @@ async fn until_closed(shared: Arc<Shared>, work: impl Future<Output = ()>) {
         // An error cannot be: `shared` holds the sender.
         _ = closing.wait_for(|closing| *closing) => {}
         () = work => {}
+    }
+}
+
+/// A source learns of the end when nobody hears it any more, and has some time for its last words to the disk.
+async fn until_put_away(shared: Arc<Shared>, work: impl Future<Output = ()>) {
+    let mut closing = shared.closing.subscribe();
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        // An error cannot be: `shared` holds the sender.
+        _ = closing.wait_for(|closing| *closing) => {}
+        () = &mut work => return,
+    }
+    if timeout(SOURCE_CLOSE_WAIT, work).await.is_err() {
+        tracing::warn!("a source of devices was stopped before it had put everything away");
     }
 }
 

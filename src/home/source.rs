@@ -190,8 +190,9 @@ pub struct Membership {
 pub trait DeviceSource: Send + Sync {
     fn backend(&self) -> Backend;
 
-    /// Works until it is dropped; tells everything through `events`, first how it is and all that it has. Comes back only
-    /// when there is nothing more to do for good.
+    /// Works until nobody listens to `events` any more, and tells everything through them, first how it is and all that it has.
+    /// At the end it puts away what it holds and comes back; one that takes long over it is dropped. Comes back before only when
+    /// there is nothing more to do for good.
     fn run(self: Arc<Self>, events: mpsc::Sender<SourceEvent>) -> BoxFuture<'static, ()>;
 
     /// Sets properties and waits until each device has confirmed, or has not. One answer for each target, in their order.

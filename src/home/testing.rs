@@ -210,9 +210,9 @@ impl DeviceSource for Script {
 
     fn run(self: Arc<Self>, events: mpsc::Sender<SourceEvent>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            *lock(&self.events) = Some(events);
+            *lock(&self.events) = Some(events.clone());
             self.here.notify_one();
-            std::future::pending().await
+            events.closed().await;
         })
     }
 

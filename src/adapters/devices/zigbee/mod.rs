@@ -42,6 +42,9 @@ const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// How often a store that cannot be read is tried.
 const LOAD_AGAIN: Duration = Duration::from_secs(10);
 
+/// The longest wait for the host's last words. Its thread answers at once unless a port hangs.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// Where the stick is.
 pub enum Stick {
     /// The one stick of this machine that can be spoken to.
@@ -100,6 +103,11 @@ impl Zigbee {
 
     fn is_simulated(&self) -> bool {
         matches!(self.stick, Stick::Simulated(_))
+    }
+
+    /// Whether anything of it goes to the disk.
+    fn keeps(&self) -> bool {
+        !self.is_simulated()
     }
 
     /// Asks the host, which answers everything within its own deadlines.
@@ -171,7 +179,7 @@ impl Zigbee {
 
     /// What was kept. A store that cannot be read is no reason to form a new network over the old one.
     async fn load(&self, events: &mpsc::Sender<SourceEvent>) -> Option<Saved> {
-        if self.is_simulated() {
+        if !self.keeps() {
             return Some(Saved::default());
         }
         loop {
@@ -185,16 +193,21 @@ impl Zigbee {
             if events.send(SourceEvent::Radio(RadioStatus::Refused { why })).await.is_err() {
                 return None;
             }
-            tokio::time::sleep(LOAD_AGAIN).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOAD_AGAIN) => {}
+                () = events.closed() => return None,
+            }
         }
     }
 
+    /// Until the driver ends or nobody listens any more; then what the host has not told the disk yet is written.
     async fn listen(&self, events: &mpsc::Sender<SourceEvent>, mut news: mpsc::Receiver<News<Event>>) {
-        let writer = (!self.is_simulated()).then(|| Writer::start(self.store.clone()));
+        let writer = self.keeps().then(|| Writer::start(self.store.clone()));
         let mut ticks = tokio::time::interval(CLOCK_EVERY);
         loop {
-            let news = tokio::select! {
-                news = news.recv() => news,
+            let told = tokio::select! {
+                told = news.recv() => told,
+                () = events.closed() => break,
                 _ = ticks.tick() => {
                     if let Some(send) = lock(&self.host).as_ref() {
                         // One that is not taken is told again in a minute.
@@ -203,31 +216,55 @@ impl Zigbee {
                     continue;
                 }
             };
-            let event = match news {
-                None => return,
-                Some(News::Opened(_)) => SourceEvent::Radio(RadioStatus::Starting),
-                Some(News::Closed(why)) => SourceEvent::Radio(RadioStatus::Absent { why }),
-                Some(News::Event(Event::Answer { id, answer })) => {
-                    if let Some(waits) = lock(&self.waiting).remove(&id) {
-                        // Whoever asked may have gone away.
-                        let _ = waits.send(answer);
-                    }
-                    continue;
-                }
-                Some(News::Event(Event::Persist(persist))) => {
-                    if let Some(writer) = &writer {
-                        writer.write(persist, unix_ms()).await;
-                    }
-                    continue;
-                }
-                Some(News::Event(event)) => match words::event(event) {
-                    Some(event) => event,
-                    None => continue,
-                },
-            };
-            if events.send(event).await.is_err() {
-                return;
+            let Some(told) = told else { break };
+            if let Some(event) = self.told(told, writer.as_ref()).await
+                && events.send(event).await.is_err()
+            {
+                break;
             }
+        }
+        self.put_away(news, writer.as_ref()).await;
+        if let Some(writer) = writer {
+            writer.finish().await;
+        }
+    }
+
+    /// What the house is to hear of it; answers and documents go their own ways.
+    async fn told(&self, news: News<Event>, writer: Option<&Writer>) -> Option<SourceEvent> {
+        match news {
+            News::Opened(_) => Some(SourceEvent::Radio(RadioStatus::Starting)),
+            News::Closed(why) => Some(SourceEvent::Radio(RadioStatus::Absent { why })),
+            News::Event(Event::Answer { id, answer }) => {
+                if let Some(waits) = lock(&self.waiting).remove(&id) {
+                    // Whoever asked may have gone away.
+                    let _ = waits.send(answer);
+                }
+                None
+            }
+            News::Event(Event::Persist(persist)) => {
+                if let Some(writer) = writer {
+                    writer.write(persist, unix_ms()).await;
+                }
+                None
+            }
+            News::Event(event) => words::event(event),
+        }
+    }
+
+    /// The host's last words: it is told to say what is on no disk, and then that it ends, which it does when that is said.
+    async fn put_away(&self, mut news: mpsc::Receiver<News<Event>>, writer: Option<&Writer>) {
+        let Some(send) = lock(&self.host).take() else { return };
+        if !send(HostCommand::Flush) {
+            tracing::warn!("what devices said last may not be on the disk: the radio has too much to do");
+        }
+        drop(send);
+        let rest = async {
+            while let Some(last) = news.recv().await {
+                self.told(last, writer).await;
+            }
+        };
+        if tokio::time::timeout(FLUSH, rest).await.is_err() {
+            tracing::warn!("what devices said last may not be on the disk: the radio does not come to an end");
         }
     }
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::common::time::UnixMillis;
 use crate::store::{Store, ZigbeeBackup, ZigbeeChange, ZigbeeSaved};
@@ -76,13 +77,14 @@ fn network_bytes(persisted: &Persisted) -> Vec<u8> {
 /// Writes what changes, in order, apart from those who wait for answers.
 pub struct Writer {
     changes: mpsc::Sender<ZigbeeChange>,
+    task: JoinHandle<()>,
 }
 
 impl Writer {
     /// Ends when this is dropped and all is written.
     pub fn start(store: Store) -> Writer {
         let (changes, mut inbox) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut batch = Vec::new();
             while inbox.recv_many(&mut batch, BATCH_MAX).await > 0 {
                 if let Err(error) = store.save_zigbee(std::mem::take(&mut batch)).await {
@@ -90,7 +92,7 @@ impl Writer {
                 }
             }
         });
-        Writer { changes }
+        Writer { changes, task }
     }
 
     pub async fn write(&self, persist: Persist, at_ms: UnixMillis) {
@@ -98,6 +100,13 @@ impl Writer {
             // It ends only with its channel.
             let _ = self.changes.send(change).await;
         }
+    }
+
+    /// Comes back when everything is on the disk.
+    pub async fn finish(self) {
+        drop(self.changes);
+        // A panic was told by the panic hook.
+        let _ = self.task.await;
     }
 }
 

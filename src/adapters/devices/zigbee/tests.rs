@@ -1,5 +1,7 @@
 //! The source on the stick that is a program, in the time of the wall: what the house is told, and what it asks.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,6 +16,7 @@ struct Bench {
     events: mpsc::Receiver<SourceEvent>,
     seen: Vec<SourceEvent>,
     running: tokio::task::JoinHandle<()>,
+    store: Store,
     _folder: tempfile::TempDir,
 }
 
@@ -21,10 +24,10 @@ impl Bench {
     fn new(stick: Stick) -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
-        let source = Arc::new(Zigbee::new(stick, None, store, Arc::new(Catalogue::new())));
+        let source = Arc::new(Zigbee::new(stick, None, store.clone(), Arc::new(Catalogue::new())));
         let (sender, events) = mpsc::channel(256);
         let running = tokio::spawn(Arc::clone(&source).run(sender));
-        Bench { source, events, seen: Vec::new(), running, _folder: folder }
+        Bench { source, events, seen: Vec::new(), running, store, _folder: folder }
     }
 
     async fn until(&mut self, is_it: impl Fn(&SourceEvent) -> bool) -> SourceEvent {
@@ -83,6 +86,59 @@ async fn a_simulated_house_is_let_in_told_and_obeys() {
     bench.source.remove(bulb.id.clone(), false).await.expect("it goes");
     bench.until(|event| *event == SourceEvent::Left(bulb.id.clone())).await;
     bench.running.abort();
+}
+
+/// The stick that is a program behind a socket, as one on a network: it ends with its line.
+fn behind_a_socket() -> Stick {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    std::thread::spawn(move || {
+        let (mut line, _) = listener.accept().expect("the driver comes");
+        line.set_read_timeout(Some(Duration::from_millis(2))).expect("a time");
+        let config = SimConfig { devices: vec![Model::by_name("bulb").expect("a model")], ..SimConfig::default() };
+        let mut simulator = Simulator::new(config, 1, now());
+        let mut bytes = [0; 512];
+        loop {
+            match line.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(len) => simulator.handle_bytes(now(), &bytes[..len]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return,
+            }
+            simulator.handle_timeout(now());
+            while let Some(bytes) = simulator.poll_transmit() {
+                if line.write_all(&bytes).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    Stick::parse(&format!("tcp://{address}")).expect("an address")
+}
+
+#[tokio::test]
+async fn what_a_device_said_last_is_on_the_disk_after_an_orderly_end() {
+    let mut bench = Bench::new(behind_a_socket());
+    bench.until(|event| *event == SourceEvent::Radio(RadioStatus::Up)).await;
+    bench.source.pairing(PairingWish { seconds: 60, ..PairingWish::default() }).await.expect("it opens");
+    let bulb = bench.device("RB 282 C").await;
+    bench.until(|event| *event == SourceEvent::Pairing(PairingNews::Interviewed { id: bulb.id.clone() })).await;
+    for state in ["OFF", "ON"] {
+        let set = json!({"state": state}).as_object().expect("an object").clone();
+        bench.source.set(vec![bulb.id.clone()], set, None).await.remove(0).expect("done");
+    }
+    let on_disk = async |store: &Store| {
+        let saved = store.zigbee().await.expect("it is open");
+        saved.devices.into_iter().map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect::<String>()
+    };
+    let is_on = r#""state":"ON""#;
+    let before = on_disk(&bench.store).await;
+    assert!(before.contains("RB 282 C") && !before.contains(is_on), "it is written some minutes later: {before}");
+    let Bench { events, running, store, _folder, .. } = bench;
+    drop(events);
+    tokio::time::timeout(Duration::from_secs(3), running).await.expect("it comes to its end").expect("in peace");
+    let after = on_disk(&store).await;
+    assert!(after.contains(is_on), "{after}");
 }
 
 #[tokio::test]
