@@ -75,9 +75,9 @@ impl DeviceSource for Told {
         Box::pin(async move {
             if let Some(ready) = ready {
                 // An error: the benchmark is over.
-                let _ = ready.send(events);
+                let _ = ready.send(events.clone());
             }
-            std::future::pending().await
+            events.closed().await;
         })
     }
 

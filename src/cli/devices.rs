@@ -97,6 +97,8 @@ enum What {
     },
     /// Ask a device anew what it is.
     Interview { device: String },
+    /// Give a device the newest firmware that there is for it, and wait until it runs it.
+    Update { device: String },
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -137,6 +139,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let asked = done(&hub, "devices.interview", &json!({ "device": device }), json)?;
             show(&asked, json, page)
         }
+        What::Update { device } => {
+            let asked = done(&hub, "devices.update", &json!({ "device": device }), json)?;
+            show(&asked, json, updated)
+        }
+    }
+}
+
+/// What came of new firmware, in a sentence.
+fn updated(answer: &Value) -> String {
+    let name = harmless(answer["name"].as_str().unwrap_or("It")).to_string();
+    let version = answer["version"].as_str().map(|version| format!(" {}", harmless(version)));
+    match (answer["updated"] == true, version) {
+        (true, version) => format!("{name} runs its new firmware{} now.", version.unwrap_or_default()),
+        (false, Some(version)) => format!("There is no firmware for {name} that is newer than its{version}."),
+        (false, None) => format!("There is no newer firmware for {name}."),
     }
 }
 

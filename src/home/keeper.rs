@@ -12,7 +12,7 @@ use super::house::{Home, Source};
 use super::names::fold;
 use super::news::Listener;
 use super::run::{self, Shared};
-use super::source::{Backend, DeviceSource, NetworkQuery, PairingWish, RadioStatus};
+use super::source::{Backend, DeviceSource, Firmware, NetworkQuery, PairingWish, RadioStatus};
 use super::wish::{PROPERTIES_MAX, SetResult, Wish};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::Principal;
@@ -157,6 +157,12 @@ impl Keeper {
     pub async fn interview(&self, who: &Principal, which: &str) -> Result<(), ErrorBody> {
         let (device, source) = self.0.with(|home| home.to_ask(who, which))?;
         run::in_time(self.0.sources[source].interview(device.id.clone()), run::NETWORK_WAIT).await
+    }
+
+    /// Gives a device the newest firmware that there is for it. What its source has begun goes on where nobody waits any more.
+    pub async fn update_firmware(&self, who: &Principal, which: &str) -> Result<Firmware, ErrorBody> {
+        let (device, source) = self.0.with(|home| home.to_ask(who, which))?;
+        run::in_time(self.0.sources[source].update_firmware(device.id.clone()), run::FIRMWARE_WAIT).await
     }
 
     /// Makes the house as a scene says: one result for each of its devices.

@@ -314,6 +314,7 @@ async fn rooms_restrict_who_sees_and_who_acts() {
     for refused in [
         house.keeper.read(&kid, "0x2", &[]).await.map(drop),
         house.keeper.interview(&kid, "0x2").await,
+        house.keeper.update_firmware(&kid, "0x2").await.map(drop),
         house.keeper.remove_device(&kid, "0x2", true).await,
         house.keeper.edit_device(&kid, "0x2", DeviceEdit::default(), None).await.map(drop),
         house

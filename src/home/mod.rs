@@ -31,7 +31,7 @@ pub use house::DEVICES_HERE_MAX;
 pub use keeper::{Keeper, PAIRING_SECONDS_MAX, Radio};
 pub use news::{Change, Heard, Listener, NEWS_LEN, News};
 pub use source::{
-    Backend, DeviceId, DeviceInfo, DeviceSource, Membership, NetworkQuery, PairingNews, PairingWish, Power,
+    Backend, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery, PairingNews, PairingWish, Power,
     RadioStatus, SetDone, SourceEvent,
 };
 pub use wish::{PROPERTIES_MAX, Selection, SetResult, TARGETS_MAX, Targets, Wish};

@@ -35,6 +35,9 @@ const LANE_WAIT: Duration = Duration::from_secs(90);
 /// The longest time for what goes through a whole network: a map, a backup, an interview that begins.
 pub(super) const NETWORK_WAIT: Duration = Duration::from_secs(180);
 
+/// The longest time for new firmware: a few hundred KiB in pieces of 50 bytes, to a device that takes its time.
+pub(super) const FIRMWARE_WAIT: Duration = Duration::from_secs(4 * 3600);
+
 /// The longest time for a group to be made in all of its devices.
 const REGROUP_WAIT: Duration = Duration::from_secs(300);
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use crate::common::capability::Capability;
-use crate::common::error::ErrorBody;
+use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::time::UnixMillis;
 
 /// A device for good, whatever it is called: of Zigbee the IEEE address as `0x00124b0014d9a1b2`.
@@ -156,6 +156,17 @@ pub struct SetDone {
     pub state: Map<String, Value>,
 }
 
+/// What came of a wish for new firmware.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Firmware {
+    /// False: there is none for it that is newer than what it runs.
+    pub updated: bool,
+    /// What it runs now, in its maker's way of counting; `None`: it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub version: Option<Box<str>>,
+}
+
 /// Who is to be let in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PairingWish {
@@ -221,6 +232,13 @@ pub trait DeviceSource: Send + Sync {
 
     /// Asks it anew what it is.
     fn interview(&self, id: DeviceId) -> BoxFuture<'static, Result<(), ErrorBody>>;
+
+    /// Gives it the newest firmware that there is for it, and waits until it runs it: minutes to hours. How far it is stands in
+    /// its property `update`. One that a source has begun goes on also where nobody waits any more.
+    fn update_firmware(&self, id: DeviceId) -> BoxFuture<'static, Result<Firmware, ErrorBody>> {
+        let why = format!("the source of {id} has no way to new firmware");
+        Box::pin(async move { Err(ErrorBody::new(ErrorCode::Unsupported, why)) })
+    }
 
     fn network(&self, query: NetworkQuery) -> BoxFuture<'static, Result<Value, ErrorBody>>;
 

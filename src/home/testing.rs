@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::source::{
-    Backend, DeviceId, DeviceInfo, DeviceSource, Membership, NetworkQuery, PairingWish, Power, RadioStatus, SetDone,
-    SourceEvent,
+    Backend, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish, Power, RadioStatus,
+    SetDone, SourceEvent,
 };
 use crate::common::capability::{Capability, CapabilityKind, Category, Domain, Preset};
 use crate::common::error::{ErrorBody, ErrorCode};
@@ -134,6 +134,7 @@ pub enum Asked {
     Rename(DeviceId, Box<str>),
     Remove(DeviceId, bool),
     Interview(DeviceId),
+    UpdateFirmware(DeviceId),
     Network(NetworkQuery),
     Regroup(Membership),
 }
@@ -263,6 +264,11 @@ impl DeviceSource for Script {
     fn interview(&self, id: DeviceId) -> BoxFuture<'static, Result<(), ErrorBody>> {
         let asked = self.ask(Asked::Interview(id));
         Box::pin(async move { asked })
+    }
+
+    fn update_firmware(&self, id: DeviceId) -> BoxFuture<'static, Result<Firmware, ErrorBody>> {
+        let asked = self.ask(Asked::UpdateFirmware(id));
+        Box::pin(async move { asked.map(|()| Firmware { updated: true, version: Some("7".into()) }) })
     }
 
     fn network(&self, query: NetworkQuery) -> BoxFuture<'static, Result<Value, ErrorBody>> {

@@ -428,6 +428,35 @@ async fn an_interview_tells_its_steps_and_a_device_is_sent_away() {
 }
 
 #[tokio::test]
+async fn new_firmware_tells_how_far_it_is_and_what_came_of_it() {
+    let (hub, _radio) = furnished().await;
+    let mut client = Client::v2(hub.address).await;
+    let payload = json!({ "name": "devices.update", "arguments": { "device": LAMP } });
+    client.send(&json!({ "action": "tool", "request_id": "u", "payload": payload })).await;
+    let answer = client.answer("u").await;
+    let told = structured(answer.end());
+    assert_eq!((&told["id"], &told["updated"], &told["version"]), (&json!(LAMP), &json!(true), &json!("7")));
+    let steps: Vec<_> =
+        answer.chunks("metadata").iter().filter_map(|chunk| chunk["metadata"]["progress"]["done"].as_f64()).collect();
+    assert_eq!(steps, [40.0, 90.0]);
+    let none = ask(hub.address, None, "POST", "/api/v1/devices/plug/update", None).await;
+    assert_eq!(none.status, 200);
+    let ended = run(asking(hub.address, &["devices", "update", LAMP])).await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.err);
+    assert!(ended.out.contains("runs its new firmware 7"), "{}", ended.out);
+    let ended = run(asking(hub.address, &["devices", "update", "plug"])).await;
+    assert!(ended.out.contains("There is no newer firmware for"), "{}{}", ended.out, ended.err);
+}
+
+#[tokio::test]
+async fn only_owners_give_new_firmware() {
+    let (hub, _radio) = furnished_with(Auth::Required).await;
+    let member = hub.let_in("bob", Role::Member).await;
+    let answer = ask(hub.address, Some(&member), "POST", "/api/v1/devices/plug/update", None).await;
+    assert_eq!(answer.status, 403);
+}
+
+#[tokio::test]
 async fn the_key_of_the_network_is_for_owners_and_stands_in_no_audit() {
     let (hub, _radio) = furnished_with(Auth::Required).await;
     let (owner, member) = (hub.let_in("ann", Role::Owner).await, hub.let_in("bob", Role::Member).await);

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use hearth::common::capability::{Capability, CapabilityKind, Category, Domain, Preset};
 use hearth::common::error::{ErrorBody, ErrorCode};
 use hearth::home::{
-    Backend, DeviceId, DeviceInfo, DeviceSource, Membership, NetworkQuery, PairingNews, PairingWish, Power,
+    Backend, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery, PairingNews, PairingWish, Power,
     RadioStatus, SetDone, SourceEvent,
 };
 use serde_json::{Map, Value, json};
@@ -228,6 +228,27 @@ impl DeviceSource for FakeRadio {
             }
             events.send(SourceEvent::Pairing(PairingNews::Interviewed { id })).await.expect("the hub listens");
             Ok(())
+        }
+        .boxed()
+    }
+
+    /// The lamp's is done in two steps; there is none for others.
+    fn update_firmware(&self, id: DeviceId) -> BoxFuture<'static, Result<Firmware, ErrorBody>> {
+        let events = self.lock().events.clone().expect("the source runs");
+        async move {
+            if *id.0 != *LAMP {
+                return Ok(Firmware { updated: false, version: None });
+            }
+            for progress in [40, 90] {
+                let update = json!({ "state": "updating", "progress": progress });
+                let changes = Map::from_iter([("update".to_owned(), update)]);
+                events
+                    .send(SourceEvent::State { id: id.clone(), changes, is_old: false })
+                    .await
+                    .expect("the hub listens");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            Ok(Firmware { updated: true, version: Some("7".into()) })
         }
         .boxed()
     }

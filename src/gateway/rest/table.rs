@@ -123,6 +123,7 @@ pub static ROWS: &[Row] = &[
     Row { pattern: "/api/v1/devices/{targets}/state", operations: &[put_whole("devices.set", "set")] },
     Row { pattern: "/api/v1/devices/{device}/read", operations: &[act("devices.read")] },
     Row { pattern: "/api/v1/devices/{device}/interview", operations: &[act("devices.interview")] },
+    Row { pattern: "/api/v1/devices/{device}/update", operations: &[act("devices.update")] },
     Row { pattern: "/api/v1/rooms", operations: &[get("rooms.list")] },
     Row { pattern: "/api/v1/rooms/{room}", operations: &[get("rooms.get"), put("rooms.set"), delete("rooms.delete")] },
     Row { pattern: "/api/v1/groups", operations: &[get("groups.list")] },

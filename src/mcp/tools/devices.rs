@@ -17,7 +17,7 @@ use super::typed::{About, Deleted, Steps, bad_request, pinned_tool, tool, tool_i
 use crate::common::capability::Domain;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Principal, Role};
-use crate::home::{Device, DeviceEdit, DeviceId, Heard, Keeper, News, PairingNews, SetResult, Wish};
+use crate::home::{Device, DeviceEdit, DeviceId, Firmware, Heard, Keeper, News, PairingNews, SetResult, Wish};
 use crate::mcp::call::Fault;
 use crate::mcp::definition::Annotations;
 use shown::{DeviceBrief, DeviceShown, Names};
@@ -143,6 +143,15 @@ struct Remove {
     force: bool,
 }
 
+/// What came of a wish for new firmware.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Updated {
+    id: DeviceId,
+    name: Box<str>,
+    #[serde(flatten)]
+    firmware: Firmware,
+}
+
 pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
     let list = About {
         name: "devices.list",
@@ -200,6 +209,15 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
         annotations: Annotations::SETS,
         access: Role::Owner,
     };
+    let update = About {
+        name: "devices.update",
+        title: "Update a device's firmware",
+        description: "Gives a device the newest firmware that there is for it and waits until the device says that it runs it: \
+                      minutes to hours, with the progress in percent. Images come from the folder of zigbee.ota_folder, or by way \
+                      of Zigbee2MQTT. updated: false means that there is none newer. A device with a battery has to be awake.",
+        annotations: Annotations { open_world: Some(false), ..Annotations::SETS },
+        access: Role::Owner,
+    };
     vec![
         pinned_tool(home, list, all),
         tool(home, get, one),
@@ -208,6 +226,7 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
         tool(home, rename, edit),
         tool(home, remove, take),
         tool_in_steps(home, interview, question),
+        tool_in_steps(home, update, renew),
     ]
 }
 
@@ -351,4 +370,30 @@ fn step(news: &PairingNews, device: &DeviceId, steps: &Steps, has_begun: &mut bo
         }
         _ => None,
     }
+}
+
+async fn renew(home: Arc<Keeper>, input: One, who: Arc<Principal>, steps: Steps) -> Result<Updated, Fault> {
+    let device = home.device(&who, &input.device)?;
+    let mut news = home.subscribe();
+    let updating = home.update_firmware(&who, &input.device);
+    tokio::pin!(updating);
+    let mut told = None;
+    let firmware = loop {
+        tokio::select! {
+            done = &mut updating => break done?,
+            heard = news.recv() => match heard {
+                Heard::News(News::Device(change)) if change.device.id == device.id => {
+                    // It begins anew where the device does.
+                    let percent = change.changes.get("update").and_then(|update| update["progress"].as_f64());
+                    if let Some(percent) = percent.filter(|percent| told.is_none_or(|told| told < *percent)) {
+                        told = Some(percent);
+                        steps.tell(percent, Some(100.0), "the device fetches its firmware");
+                    }
+                }
+                Heard::Closed => return Err(Fault::new(ErrorCode::Offline, "the hub is going down")),
+                Heard::News(_) | Heard::Lagged => {}
+            }
+        }
+    };
+    Ok(Updated { id: device.id.clone(), name: device.name.clone(), firmware })
 }

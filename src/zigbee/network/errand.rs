@@ -162,13 +162,6 @@ impl Errands {
         });
     }
 
-    /// A message whose delivery is all that is waited for.
-    pub fn send(&mut self, core: &mut Core, now: Instant, id: RequestId, ieee: Ieee, zcl: Zcl) {
-        self.begin(core, id, Kind::Plain, vec![Part::Other], |core, job| {
-            core.zcl(now, ieee, zcl, Priority::Person, Owner::Job { job, part: 0 });
-        });
-    }
-
     /// Storing and removing ask each member; recalling is one multicast, and no claim is made of what came of it.
     pub fn scene(
         &mut self,

@@ -59,7 +59,8 @@ pub enum Request {
         to: BindingTarget,
         undo: bool,
     },
-    /// A person wants it to have the newest firmware there is: it is told to ask. How it goes on is told as property `update`.
+    /// A person wants it to have the newest firmware there is. How it goes on is told as property `update`; answered by
+    /// [`Reply::Firmware`] when the device says that it runs it, or that there is none for it.
     OfferFirmware {
         ieee: Ieee,
     },
@@ -86,6 +87,11 @@ pub enum Reply {
     Set(Vec<Result<Map<String, Value>, ErrorBody>>),
     Values(Map<String, Value>),
     Document(Value),
+    /// Which firmware a device runs; `is_new`: it did not before.
+    Firmware {
+        is_new: bool,
+        version: u32,
+    },
 }
 
 /// How the radio is.

@@ -25,6 +25,10 @@ pub enum Owner {
         job: u64,
         part: u16,
     },
+    /// It is told that there may be new firmware.
+    Firmware {
+        ieee: Ieee,
+    },
     Ping {
         ieee: Ieee,
     },

@@ -177,9 +177,9 @@ impl Network {
                     device.identity.endpoints.iter().find(speaks).map(|endpoint| endpoint.endpoint)
                 });
                 match endpoint {
-                    Some(endpoint) => {
-                        let notify = self.ota.offer(now, ieee, endpoint);
-                        self.errands.send(core, now, id, ieee, notify);
+                    Some(endpoint) => self.ota.offer(core, now, id, (ieee, endpoint)),
+                    None if core.table.get(ieee).is_none() => {
+                        core.answer(id, Err(ErrorBody::new(ErrorCode::NotFound, format!("there is no device {ieee}"))));
                     }
                     None => {
                         let message = "it takes no firmware over the air";
@@ -320,6 +320,7 @@ impl Network {
                 self.interviews.start(&mut self.core, now, ieee);
             } else if known {
                 self.interviews.heard(&mut self.core, now, ieee);
+                self.ota.announced(&mut self.core, now, ieee);
                 // It may have been without power, and be as it is then.
                 self.core.refresh(now, ieee);
             }
@@ -353,7 +354,7 @@ impl Network {
         self.interviews.forget(ieee);
         self.hearing.forget(ieee);
         self.joining.forget(ieee);
-        self.ota.forget(ieee);
+        self.ota.forget(&mut self.core, ieee);
         self.availability.forget(ieee);
         if self.core.info.is_some() {
             let tag = self.core.tag();
@@ -378,6 +379,7 @@ impl Network {
         if self.core.info.is_some() {
             self.interviews.handle_timeout(&mut self.core, now);
         }
+        self.ota.handle_timeout(&mut self.core, now);
         self.sweep(now);
         self.settle(now);
     }
@@ -417,6 +419,7 @@ impl Network {
             self.hearing.poll_timeout(),
             self.availability.poll_timeout(),
             self.joining.poll_timeout(),
+            self.ota.poll_timeout(),
             self.core.info.as_ref().and_then(|_| self.interviews.poll_timeout(&self.core)),
             self.sweep_at,
         ];
@@ -458,6 +461,7 @@ impl Network {
             Owner::Interview { ieee, round, part } => self.interviews.answered(core, now, (ieee, round, part), end),
             Owner::Set { job, target, part } => self.sets.ended(core, now, (job, target, part), end),
             Owner::Read { job } => self.reads.ended(core, job, end),
+            Owner::Firmware { ieee } => self.ota.ended(core, ieee, &end),
             Owner::Ping { ieee } => self.availability.ended(core, ieee, &end),
             Owner::Who { nwk } => self.joining.looked(Nwk(nwk)),
             Owner::Map { ieee, routes } => self.mapping.ended(core, now, (ieee, routes), end),

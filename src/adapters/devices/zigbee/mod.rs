@@ -24,7 +24,7 @@ use crate::adapters::devices::zigbee::records::{Saved, Writer};
 use crate::adapters::devices::zigbee::words::{ieee, install_code};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::home::{
-    Backend, DeviceId, DeviceSource, Membership, NetworkQuery, PairingWish, RadioStatus, SetDone, SourceEvent,
+    Backend, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish, RadioStatus, SetDone, SourceEvent,
 };
 use crate::store::Store;
 use crate::zigbee::definitions::Definitions;
@@ -354,6 +354,19 @@ impl DeviceSource for Zigbee {
 
     fn interview(&self, id: DeviceId) -> BoxFuture<'static, Result<(), ErrorBody>> {
         self.done(ieee(&id).map(|ieee| Request::Interview { ieee }))
+    }
+
+    fn update_firmware(&self, id: DeviceId) -> BoxFuture<'static, Result<Firmware, ErrorBody>> {
+        let asked = ieee(&id).map(|ieee| self.asked(Request::OfferFirmware { ieee }));
+        async move {
+            match asked?.await? {
+                Reply::Firmware { is_new, version } => {
+                    Ok(Firmware { updated: is_new, version: Some(version.to_string().into()) })
+                }
+                _ => Err(ErrorBody::new(ErrorCode::Internal, "the radio does not say what came of it")),
+            }
+        }
+        .boxed()
     }
 
     fn network(&self, query: NetworkQuery) -> BoxFuture<'static, Result<Value, ErrorBody>> {

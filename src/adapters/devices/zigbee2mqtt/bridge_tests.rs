@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::adapters::devices::zigbee2mqtt::request::Request;
+use crate::adapters::devices::zigbee2mqtt::request::{Request, firmware};
 use crate::adapters::devices::zigbee2mqtt::testing::{LAMP, NEW, PLUG, REMOTE, SENSOR, World, binary, house, id};
-use crate::home::{Membership, PairingWish};
+use crate::home::{Firmware, Membership, PairingWish};
 
 #[test]
 fn it_is_up_when_it_is_online_and_its_list_has_come() {
@@ -210,6 +210,37 @@ fn a_device_is_let_in_by_code_through_a_router() {
         let ticket = world.request(Request::Pairing(wish));
         assert_eq!(world.result(ticket), Err(code));
     }
+}
+
+#[test]
+fn new_firmware_is_asked_for_and_what_came_of_it_is_said() {
+    let mut world = World::home();
+    let from_to = json!({"id": LAMP, "from": {"software_build_id": "1.0"}, "to": {"software_build_id": "1.1"}});
+    let done = Firmware { updated: true, version: Some("1.1".into()) };
+    for (response, end) in [
+        (json!({"status": "ok", "data": from_to}), Ok(done)),
+        (
+            json!({"status": "ok", "data": {"id": LAMP, "to": {"file_version": 7}}}),
+            Ok(Firmware { updated: true, version: Some("7".into()) }),
+        ),
+        (
+            json!({"status": "error", "error": "Update of 'lamp' failed (No image currently available)"}),
+            Ok(Firmware { updated: false, version: None }),
+        ),
+        (
+            json!({"status": "error", "error": "Update of 'lamp' failed (Timeout after 60000ms)"}),
+            Err(ErrorCode::DeviceUnreachable),
+        ),
+    ] {
+        let ticket = world.request(Request::UpdateFirmware(id(LAMP)));
+        let (topic, payload) = world.sent.last().expect("it was asked");
+        assert_eq!(topic, "zigbee2mqtt/bridge/request/device/ota_update/update");
+        assert_eq!(payload["id"], LAMP);
+        world.respond(response);
+        assert_eq!(world.result(ticket).map(|data| firmware(&data)), end);
+    }
+    let ticket = world.request(Request::UpdateFirmware(id("0x1")));
+    assert_eq!(world.result(ticket), Err(ErrorCode::NotFound));
 }
 
 #[test]

@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::secret::Secret;
-use crate::home::{Backend, DeviceId, DeviceSource, Membership, NetworkQuery, PairingWish, SetDone, SourceEvent};
+use crate::home::{
+    Backend, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish, SetDone, SourceEvent,
+};
 use bridge::Answer;
 use driver::{Ask, Question};
 use refusal::body;
@@ -159,6 +161,10 @@ impl DeviceSource for Zigbee2mqtt {
 
     fn interview(&self, id: DeviceId) -> BoxFuture<'static, Result<(), ErrorBody>> {
         self.order(Request::Interview(id))
+    }
+
+    fn update_firmware(&self, id: DeviceId) -> BoxFuture<'static, Result<Firmware, ErrorBody>> {
+        self.request(Request::UpdateFirmware(id)).map(|result| result.map(|data| request::firmware(&data))).boxed()
     }
 
     fn network(&self, query: NetworkQuery) -> BoxFuture<'static, Result<Value, ErrorBody>> {

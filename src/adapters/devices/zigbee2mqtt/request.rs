@@ -12,7 +12,7 @@ use super::listed::is_topic;
 use super::map::map;
 use super::refusal::{body, refused};
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::home::{DeviceId, Membership, NetworkQuery, PairingWish};
+use crate::home::{DeviceId, Firmware, Membership, NetworkQuery, PairingWish};
 
 /// Requests under way.
 const JOBS_MAX: usize = 32;
@@ -35,6 +35,12 @@ const INTERVIEW: Duration = Duration::from_secs(120);
 /// Each router is asked for its neighbours, one after another; its guide speaks of two minutes.
 const MAP: Duration = Duration::from_secs(180);
 
+/// A whole image over the air, in small pieces: some take hours.
+const FIRMWARE: Duration = Duration::from_secs(3 * 3600);
+
+/// In its words where there is no image newer than what the device runs.
+const NO_IMAGE: [&str; 2] = ["No image currently available", "No new image available"];
+
 /// What is asked of Zigbee2MQTT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -42,6 +48,7 @@ pub enum Request {
     Rename(DeviceId, Box<str>),
     Remove { id: DeviceId, force: bool },
     Interview(DeviceId),
+    UpdateFirmware(DeviceId),
     Network(NetworkQuery),
     Regroup(Membership),
 }
@@ -75,6 +82,7 @@ enum Finish {
     Nothing,
     Map,
     Backup,
+    Firmware,
 }
 
 impl Bridge {
@@ -119,6 +127,11 @@ impl Bridge {
             Request::Interview(id) => {
                 known(&id)?;
                 one("device/interview", json!({ "id": id.0 }), INTERVIEW)
+            }
+            Request::UpdateFirmware(id) => {
+                known(&id)?;
+                let step = Step { path: "device/ota_update/update", payload: json!({ "id": id.0 }), within: FIRMWARE };
+                Ok(Plan::Ask([step].into(), Finish::Firmware))
             }
             Request::Network(NetworkQuery::Status) => Ok(Plan::Known(self.status())),
             Request::Network(NetworkQuery::Map) => {
@@ -230,7 +243,7 @@ impl Bridge {
         let Some(index) = self.jobs.iter().position(is_its) else { return };
         let Job { ticket, steps, finish, .. } = self.jobs.swap_remove(index);
         let answer = if response["status"] != "ok" {
-            Err(refused(response["error"].as_str().unwrap_or("the request failed, and it does not say why")))
+            finish.failed(response["error"].as_str().unwrap_or("the request failed, and it does not say why"))
         } else if steps.is_empty() {
             finish.apply(response["data"].take())
         } else {
@@ -259,10 +272,30 @@ enum Plan {
     Ask(VecDeque<Step>, Finish),
 }
 
+/// What came of new firmware, of the answer to [`Request::UpdateFirmware`].
+pub fn firmware(answer: &Value) -> Firmware {
+    let to = &answer["to"];
+    let version = match (&to["software_build_id"], &to["file_version"]) {
+        (Value::String(build), _) => Some(build.as_str().into()),
+        (_, Value::Number(version)) => Some(version.to_string().into()),
+        _ => None,
+    };
+    Firmware { updated: answer["updated"] == true, version }
+}
+
 impl Finish {
+    /// That there is nothing newer is an answer like others.
+    fn failed(self, words: &str) -> Result<Value, ErrorBody> {
+        match self {
+            Finish::Firmware if NO_IMAGE.iter().any(|said| words.contains(said)) => Ok(json!({ "updated": false })),
+            _ => Err(refused(words)),
+        }
+    }
+
     fn apply(self, data: Value) -> Result<Value, ErrorBody> {
         match self {
             Finish::Nothing => Ok(Value::Null),
+            Finish::Firmware => Ok(json!({ "updated": true, "to": data["to"] })),
             Finish::Map => Ok(map(&data["value"])),
             Finish::Backup => {
                 let zip = data["zip"].as_str().unwrap_or_default();

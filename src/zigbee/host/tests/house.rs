@@ -11,6 +11,7 @@ use crate::zigbee::host::{Host, HostCommand};
 use crate::zigbee::machine::Machine;
 use crate::zigbee::ncp::Transmit;
 use crate::zigbee::ncp::znp::{Config, Znp};
+use crate::zigbee::network::ota::{Images, NoImages};
 use crate::zigbee::network::{Event, Network, Pairing, Persist, Reply, Request, RequestId, View, WallClock};
 use crate::zigbee::sim::{SimConfig, Simulator};
 use crate::zigbee::types::Ieee;
@@ -28,10 +29,15 @@ pub struct House {
 
 impl House {
     pub fn new(config: SimConfig, seed: u64) -> House {
+        House::with_images(config, seed, Box::new(NoImages))
+    }
+
+    pub fn with_images(config: SimConfig, seed: u64, images: Box<dyn Images>) -> House {
         #[expect(clippy::disallowed_methods, reason = "somewhere a made time has to begin")]
         let now = Instant::now();
         let clock = WallClock { at: now, unix_ms: 1_700_000_000_000, offset_s: 3600 };
-        let network = Network::new(Arc::new(Catalogue::new()), clock, &[]);
+        let mut network = Network::new(Arc::new(Catalogue::new()), clock, &[]);
+        network.set_images(images);
         let mut chance = seed;
         let entropy = move |bytes: &mut [u8]| {
             for byte in bytes {
@@ -49,8 +55,11 @@ impl House {
 
     /// A house whose stick is up and whose devices have all joined and been interviewed.
     pub fn settled(config: SimConfig, seed: u64) -> House {
-        let count = config.devices.len();
-        let mut house = House::new(config, seed);
+        House::new(config, seed).settle()
+    }
+
+    pub fn settle(self) -> House {
+        let (count, mut house) = (self.sim.devices().len(), self);
         house.until(Duration::from_secs(60), |house| house.sim.is_up());
         house.run(Duration::from_secs(1));
         let id = house.request(Request::Pairing { seconds: 250, via: None, install_code: None });

@@ -1,5 +1,6 @@
 //! The host on the simulated stick: every kind of device, every fault, and what is claimed against what is true.
 
+mod firmware;
 mod house;
 mod load;
 

@@ -79,6 +79,23 @@ impl Bench {
         Bench { core, ota, now, lamp }
     }
 
+    /// A person wishes it: what the lamp is told.
+    fn offer(&mut self) -> Vec<u8> {
+        self.ota.offer(&mut self.core, self.now, 1, (self.lamp, Endpoint(1)));
+        let (table, mut out) = (&self.core.table, std::collections::VecDeque::new());
+        self.core.queue.pump(self.now, |ieee| table.whereabouts(ieee), &mut out);
+        let Some(NcpCommand::Send { tag, message }) = out.pop_front() else { panic!("a message") };
+        self.core.queue.sent(self.now, tag, SendStatus::Delivered, |ieee| table.whereabouts(ieee));
+        message.payload
+    }
+
+    fn answer(&self) -> Option<Result<Reply, ErrorCode>> {
+        self.core.events.iter().rev().find_map(|event| match event {
+            Event::Answer { id: 1, answer } => Some(answer.clone().map_err(|error| error.code)),
+            _ => None,
+        })
+    }
+
     /// What the hub answers: the command and what is behind the header.
     fn ask(&mut self, command: u8, payload: &[u8]) -> Option<(u8, Vec<u8>)> {
         let header = ZclHeader::cluster(9, Direction::ToServer, command);
@@ -116,8 +133,8 @@ fn a_device_gets_the_whole_image_and_only_when_it_was_wished() {
     let mut bench = Bench::new(bytes.clone());
     assert_eq!(bench.query(6, None), [Status::NO_IMAGE_AVAILABLE.0], "nobody wished it");
     assert_eq!(bench.update()["state"], "available");
-    let notify = bench.ota.offer(bench.now, bench.lamp, Endpoint(1));
-    assert_eq!((notify.header.direction, notify.payload), (Direction::ToClient, vec![0, 100]));
+    let notify = bench.offer();
+    assert_eq!((notify[0], &notify[2..]), (0x19, &[IMAGE_NOTIFY, 0, 100][..]), "to the client");
     let answer = bench.query(6, None);
     assert_eq!(answer[0], 0);
     assert_eq!(answer[9..], 200u32.to_le_bytes());
@@ -138,7 +155,12 @@ fn a_device_gets_the_whole_image_and_only_when_it_was_wished() {
     About { maker: MakerCode(MAKER), image_type: 0x0211, version: 7 }.put(&mut payload);
     let (command, answer) = bench.ask(UPGRADE_END, &payload).expect("go on");
     assert_eq!((command, &answer[8..12], answer.len()), (UPGRADE_END_RSP, &answer[12..16], 16));
-    assert_eq!(bench.update()["installed_version"], 7);
+    assert_eq!((&bench.update()["state"], bench.answer()), (&"updating".into(), None), "it does not run it yet");
+    assert_eq!(bench.query(6, None), [Status::NO_IMAGE_AVAILABLE.0], "it has not started anew yet");
+    assert_eq!(bench.answer(), None);
+    assert_eq!(bench.query(7, None), [Status::NO_IMAGE_AVAILABLE.0]);
+    assert_eq!((&bench.update()["state"], &bench.update()["installed_version"]), (&"idle".into(), &7.into()));
+    assert_eq!(bench.answer(), Some(Ok(Reply::Firmware { is_new: true, version: 7 })));
 }
 
 #[test]
@@ -147,7 +169,7 @@ fn nothing_is_offered_that_is_not_newer_or_not_for_this_hardware() {
     for (version, hardware, is_offered) in
         [(7, Some(3), false), (8, Some(3), false), (6, Some(5), false), (6, None, false), (6, Some(3), true)]
     {
-        bench.ota.offer(bench.now, bench.lamp, Endpoint(1));
+        bench.offer();
         let answer = bench.query(version, hardware);
         assert_eq!(answer[0] == 0, is_offered, "{version} {hardware:?}");
     }
@@ -156,11 +178,31 @@ fn nothing_is_offered_that_is_not_newer_or_not_for_this_hardware() {
 #[test]
 fn an_end_that_is_none_is_told() {
     let mut bench = Bench::new(image(7, None));
-    bench.ota.offer(bench.now, bench.lamp, Endpoint(1));
+    bench.offer();
     let mut payload = vec![Status::INVALID_IMAGE.0];
     About { maker: MakerCode(MAKER), image_type: 0x0211, version: 7 }.put(&mut payload);
     assert_eq!(bench.ask(UPGRADE_END, &payload), None);
     assert_eq!(bench.update()["state"], "failed");
+    assert_eq!(bench.answer(), Some(Err(ErrorCode::DeviceRejected)));
+}
+
+#[test]
+fn one_that_runs_the_old_firmware_after_all_or_says_nothing_is_no_success() {
+    for (said, code) in [(Some(6), ErrorCode::DeviceRejected), (None, ErrorCode::Timeout)] {
+        let mut bench = Bench::new(image(7, None));
+        bench.offer();
+        bench.query(6, None);
+        let mut payload = vec![0];
+        About { maker: MakerCode(MAKER), image_type: 0x0211, version: 7 }.put(&mut payload);
+        bench.ask(UPGRADE_END, &payload).expect("go on");
+        if let Some(version) = said {
+            bench.query(version, None);
+        }
+        bench.now += RESTART;
+        bench.ota.handle_timeout(&mut bench.core, bench.now);
+        assert_eq!(bench.answer(), Some(Err(code)));
+        assert_eq!(bench.ota.poll_timeout(), None, "nothing is left of it");
+    }
 }
 
 #[test]
@@ -180,7 +222,7 @@ proptest! {
         with_magic.extend(&bytes);
         let _ = Header::find(&with_magic, 1 << 20);
         let mut bench = Bench::new(image(7, None));
-        bench.ota.offer(bench.now, bench.lamp, Endpoint(1));
+        bench.offer();
         let header = ZclHeader::cluster(9, Direction::ToServer, command);
         let frame = Frame { endpoint: Endpoint(1), cluster: OTA, header, payload: &bytes, general: None };
         bench.ota.handle(&mut bench.core, bench.now, bench.lamp, &frame);
