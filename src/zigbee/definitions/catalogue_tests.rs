@@ -102,7 +102,7 @@ fn command(command: &Command) -> (u8, u16, u8, Vec<u8>) {
 
 fn expected(plan: &Plan) -> Json {
     let of = |expect: &Expect| match expect {
-        Expect::Value { value, .. } | Expect::Taken { value } => value.clone(),
+        Expect::Value { value, .. } | Expect::Taken { value } | Expect::Begun { value } => value.clone(),
         Expect::Any => json!("any"),
     };
     plan.expect.iter().map(|one| (one.property.to_string(), of(&one.value))).collect::<Map<_, _>>().into()

@@ -153,6 +153,9 @@ pub enum Expect {
     Any,
     /// Nothing can be read or will be reported: the default response (or a write's) is all there is. `value` is what is told.
     Taken { value: Value },
+    /// It takes its time to get there, and says itself where it is: that it was begun is all that the answer to the command says,
+    /// and nothing is told of it.
+    Begun { value: Value },
 }
 
 /// A message to a device.

@@ -48,8 +48,8 @@ impl Evidence {
                 },
                 // Said before the command was taken, it may be how it was before.
                 Expect::Any if self.said_after.contains_key(&**property) => {}
-                Expect::Taken { .. } if has_taken => {}
-                Expect::Any | Expect::Taken { .. } => verdict = Verdict::Open,
+                Expect::Taken { .. } | Expect::Begun { .. } if has_taken => {}
+                Expect::Any | Expect::Taken { .. } | Expect::Begun { .. } => verdict = Verdict::Open,
             }
         }
         verdict
@@ -136,6 +136,9 @@ mod tests {
         assert_eq!(evidence.judge(&expect, true), Verdict::Confirmed);
         assert_eq!(evidence.state(&expect, false).get("effect"), None);
         assert_eq!(evidence.state(&expect, true)["effect"], "blink");
+        let begun = [expected("position", Expect::Begun { value: json!(30) })];
+        assert_eq!((evidence.judge(&begun, false), evidence.judge(&begun, true)), (Verdict::Open, Verdict::Confirmed));
+        assert_eq!(evidence.state(&begun, true).get("position"), None, "it is not there yet");
     }
 
     #[test]

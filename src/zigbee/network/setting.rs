@@ -99,7 +99,7 @@ impl Setting {
                     let known = device.memory.state.get(&*expected.property);
                     known.is_some_and(|known| is_near(known, value, *tolerance))
                 }
-                Expect::Any | Expect::Taken { .. } => false,
+                Expect::Any | Expect::Taken { .. } | Expect::Begun { .. } => false,
             })
         });
         let patience = core.patience(ieee, Priority::Person);

@@ -69,7 +69,7 @@ impl Convert for State {
         };
         plan.commands.push(command(endpoint, COVERING, name, &[])?);
         // It takes a minute to be there; that it goes is what can be said at once.
-        expect_taken(plan, context.full("state", request.endpoint()), word.into());
+        expect_begun(plan, context.full("state", request.endpoint()), word.into());
         Ok(())
     }
 }
@@ -102,7 +102,7 @@ impl Convert for Position {
             }
             let raw = if is_inverted { position } else { 100.0 - position };
             plan.commands.push(command(endpoint, COVERING, by, &[(field, Value::Unsigned(raw as u64))])?);
-            expect_taken(plan, context.full(name, request.endpoint()), number(position));
+            expect_begun(plan, context.full(name, request.endpoint()), number(position));
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ impl Convert for ByLevel {
             (None, Some(state)) => match &*as_word("state", state)? {
                 "stop" => {
                     plan.commands.push(command(endpoint, LEVEL, "stop", &[])?);
-                    expect_taken(plan, context.full("state", request.endpoint()), "STOP".into());
+                    expect_begun(plan, context.full("state", request.endpoint()), "STOP".into());
                     return Ok(());
                 }
                 "open" => 100.0,

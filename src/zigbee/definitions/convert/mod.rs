@@ -213,6 +213,11 @@ pub fn expect_any(plan: &mut Plan, property: Box<str>) {
     plan.expect.push(Expected { property, value: Expect::Any });
 }
 
+/// What moves there by itself and tells where it is.
+pub fn expect_begun(plan: &mut Plan, property: Box<str>, value: Json) {
+    plan.expect.push(Expected { property, value: Expect::Begun { value } });
+}
+
 pub fn expect_taken(plan: &mut Plan, property: Box<str>, value: Json) {
     plan.expect.push(Expected { property, value: Expect::Taken { value } });
 }

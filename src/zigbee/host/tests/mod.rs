@@ -2,6 +2,7 @@
 
 mod firmware;
 mod house;
+mod kinds;
 mod load;
 
 use std::time::Duration;
