@@ -12,6 +12,7 @@ use crate::zigbee::network::RequestId;
 const POWER: (u16, u16) = (0x0001, 0x0021);
 const LEVEL: (u16, u16) = (0x0008, 0x0000);
 const CLOSED_PERCENT: (u16, u16) = (0x0102, 0x0008);
+const TEMPERATURE: (u16, u16) = (0x0402, 0x0000);
 const ENROLLED: (u16, u16) = (0x0500, 0x0000);
 const CIE: (u16, u16) = (0x0500, 0x0010);
 
@@ -173,6 +174,31 @@ fn one_that_no_catalogue_knows_is_of_use() {
     house.sim.order(house.now, "temperature unknown 12").expect("an order");
     house.run(Duration::from_secs(120));
     assert_eq!(state(&house, "unknown")["temperature"], json!(12));
+}
+
+#[test]
+fn a_child_that_moves_without_a_word_is_found_below_its_new_parent() {
+    let mut house = house(&["router", "router", "attic"], 47);
+    let ieee = house.ieee("attic");
+    for (old, new, warmth) in [("router", "router2", 17.5), ("router2", "router", 23.5)] {
+        order(&mut house, &format!("plug {new}"));
+        order(&mut house, &format!("move attic {new}"));
+        order(&mut house, &format!("unplug {old}"));
+        house.sim.order(house.now, &format!("temperature attic {warmth}")).expect("an order");
+        // What it is asked arrives: all the questions of an interview. And what it tells.
+        let before = house.interviewed();
+        assert_eq!(house.ask(Request::Interview { ieee }), Ok(Reply::Nothing));
+        house.until(Duration::from_secs(240), |house| house.interviewed() > before);
+        house.run(Duration::from_secs(60));
+        assert_eq!(state(&house, "attic")["temperature"], json!(warmth), "{new}");
+        assert_eq!(truth(&house, "attic", TEMPERATURE), Some((warmth * 100.0) as i64));
+    }
+    // Below the stick itself, which does not know that it has a new child: it is heard all the same.
+    order(&mut house, "move attic coordinator");
+    house.sim.order(house.now, "temperature attic 5.5").expect("an order");
+    house.run(Duration::from_secs(120));
+    assert_eq!(state(&house, "attic")["temperature"], json!(5.5));
+    assert_eq!(house.sim.violations(), 0);
 }
 
 #[test]
