@@ -13,10 +13,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 import { door } from './page-door.mjs';
+import { house } from './page-house.mjs';
 import { pictures } from './page-media.mjs';
 import { toolCalls } from './page-tools.mjs';
 
-const RUN_MS = 300_000;
+const RUN_MS = 420_000;
 const WAIT_MS = 15_000;
 const STOP_MS = 8_000;
 const { HEARTH_BIN, CHROMIUM, PLAYWRIGHT_AT, PYTHON_AT, HEARTH_SHOTS } = process.env;
@@ -128,8 +129,8 @@ const cut = () => wire.sockets.forEach((socket) => socket.destroy());
 
 // ---- the hub
 
-async function startHub(active, auth = 'auto') {
-  const config = path.join(folder, `${active}-${auth}.yaml`);
+async function startHub(active, auth = 'auto', radio = 'off') {
+  const config = path.join(folder, `${active}-${auth}-${radio}.yaml`);
   fs.writeFileSync(config, `gateway:
   host: 127.0.0.1
   port: ${wire.to}
@@ -141,6 +142,8 @@ providers:
   local:
     model: small
     base_url: "http://127.0.0.1:${providerServer.address().port}/v1"
+zigbee:
+  backend: ${radio}
 store:
   path: "${path.join(folder, 'hearth.redb')}"
 `);
@@ -553,6 +556,17 @@ async function withTheScriptedProvider() {
   await stopHub();
 }
 
+async function withAHouse() {
+  const start = () => startHub('assistant', 'off', 'simulated');
+  const restartHub = async () => {
+    await stopHub('SIGKILL');
+    await start();
+  };
+  await start();
+  await house({ check, same, holds, newPage, ask, connected, noSidewaysScroll, shot, restartHub });
+  await stopHub();
+}
+
 async function withADoor() {
   await startHub('assistant', 'required');
   const newContext = async (options) => {
@@ -587,6 +601,7 @@ try {
   browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS, timeout: 30_000 });
   await withTheAssistant();
   await withTheScriptedProvider();
+  await withAHouse();
   await withADoor();
 } catch (error) {
   failed += 1;

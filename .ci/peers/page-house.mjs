@@ -1,0 +1,92 @@
+// The house in the hub's page: devices by room, a lamp that is spoken to and one that is touched, a new device coming in, a hub
+// that is killed meanwhile. The devices are those of the simulated stick.
+
+const JOIN_MS = 60_000; // an interview of a device that sleeps
+
+/** `world` is what page.mjs has; its hub runs with the simulated stick. */
+export async function house({ check, same, holds, newPage, ask, connected, noSidewaysScroll, shot, restartHub }) {
+  let page = await newPage();
+  const rows = () => page.locator('#rooms li');
+  const row = (name) => page.locator(`#rooms li[data-name="${name}"]`);
+  const isOn = (name) => row(name).locator('.switch').first().getAttribute('aria-checked');
+  const turns = (name, on) => row(name).locator(`.switch[aria-checked="${on}"]`).first().waitFor();
+  let lamp = '';
+
+  await check('the devices of the house come in by the button, each with the steps of its interview', async () => {
+    await page.locator('#home').click();
+    if (!(await page.locator('#house').isVisible())) await page.locator('#home').click();
+    await page.locator('#pair').click();
+    await page.locator('#pairing .count').getByText('Devices may join for').waitFor();
+    await page.locator('#pairing li[data-state=done]').first().waitFor({ timeout: JOIN_MS });
+    await rows().locator('.switch').first().waitFor({ timeout: JOIN_MS });
+    await page.locator('#rooms input[type=range]').first().waitFor({ timeout: JOIN_MS });
+    await shot(page, 'house-pairing');
+    await page.locator('#pair').click();
+    await page.locator('#pair').getByText('Add a device').waitFor();
+    lamp = await page.locator('#rooms li:has(input[aria-label$="brightness"])').first().getAttribute('data-name');
+    same(page.problems.join('\n'), '', 'console');
+  });
+
+  await check('a typed sentence switches a lamp, and the list shows it', async () => {
+    for (const [word, state] of [['on', 'true'], ['off', 'false'], ['on', 'true']]) {
+      const said = await ask(page, `turn ${word} the ${lamp}`);
+      holds(said.includes(`is ${word}`), `it says: ${said}`);
+      await turns(lamp, state);
+    }
+    const said = await ask(page, `turn on the swimming pool`);
+    holds(said.includes('nothing was done') || said.includes('Nothing was done'), `it says: ${said}`);
+    await shot(page, 'house-spoken');
+  });
+
+  await check('a touched switch moves once the lamp has confirmed it', async () => {
+    const before = await isOn(lamp);
+    await row(lamp).locator('.switch').first().click();
+    await turns(lamp, before === 'true' ? 'false' : 'true');
+    await row(lamp).locator('.switch').first().click();
+    await turns(lamp, before);
+    same(await row(lamp).locator('.problem').isVisible(), false, 'a problem');
+  });
+
+  await check('a slider sets the brightness, and a second page hears of it', async () => {
+    const other = await newPage();
+    const value = (of) => of.locator(`#rooms li[data-name="${lamp}"] input[aria-label$="brightness"]`).inputValue();
+    await row(lamp).locator('input[aria-label$="brightness"]').fill('100');
+    for (let i = 0; i < 60 && (await value(other)) !== '100'; i += 1) await new Promise((done) => setTimeout(done, 50));
+    same(await value(other), '100', 'brightness in the other page');
+    same(await value(page), '100', 'brightness here');
+    await other.context().close();
+  });
+
+  await check('after a kill of the hub the list comes back with the same devices', async () => {
+    const names = async () => (await rows().evaluateAll((all) => all.map((one) => one.dataset.name))).sort().join();
+    const before = await names();
+    await restartHub();
+    await connected(page);
+    await row(lamp).waitFor();
+    for (let i = 0; i < 100 && (await names()) !== before; i += 1) await new Promise((done) => setTimeout(done, 50));
+    same(await names(), before, 'devices');
+    const said = await ask(page, `turn off the ${lamp}`);
+    holds(said.includes('is off'), `it says: ${said}`);
+    await turns(lamp, 'false');
+  });
+  await page.context().close();
+
+  for (const [name, options] of Object.entries({
+    '320': { viewport: { width: 320, height: 640 }, deviceScaleFactor: 2, hasTouch: true },
+    dark: { colorScheme: 'dark' },
+  })) {
+    await check(`${name}: the house fits, and can be left`, async () => {
+      page = await newPage(options);
+      if (name === '320') await page.locator('#home').click();
+      await rows().first().waitFor();
+      await noSidewaysScroll(page, 'with the house');
+      const [wide, inner] = await page.locator('#house').evaluate((panel) => [panel.scrollWidth, panel.clientWidth]);
+      holds(wide <= inner, `the panel is ${wide} wide in ${inner}`);
+      await shot(page, `house-${name}`);
+      if (name === '320') await page.locator('#house-close').click();
+      else await page.locator('#home').click();
+      await page.locator('#house').waitFor({ state: 'hidden' });
+      await page.context().close();
+    });
+  }
+}
