@@ -50,7 +50,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::List => list(&hub, args.json),
         What::Recall { name } => results(&hub, "scenes.recall", &json!({ "scene": name }), args.json),
         What::Capture { name, room, devices } => {
-            ensure!(room.is_some() != !devices.is_empty(), "say a --room, or name devices");
+            ensure!(room.is_some() == devices.is_empty(), "say a --room, or name devices");
             let mut asked = json!({ "scene": name });
             match room {
                 Some(room) => asked["room"] = room.into(),

@@ -35,8 +35,11 @@ pub struct Calls {
     tasks: JoinSet<Ended>,
     running: BTreeMap<tokio::task::Id, (u32, AbortHandle)>,
     /// Made with the first call: few turns have one.
-    steps: Option<(mpsc::Sender<(u32, Note)>, mpsc::Receiver<(u32, Note)>)>,
+    steps: Option<(mpsc::Sender<Step>, mpsc::Receiver<Step>)>,
 }
+
+/// What the tool of a call tells of its way.
+type Step = (u32, Note);
 
 impl Default for Calls {
     fn default() -> Calls {

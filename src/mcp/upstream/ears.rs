@@ -1,6 +1,6 @@
 //! What a server says unasked, told to whom it concerns; the rest goes to the log. Decides nothing.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
 use serde_json::Value;
 
@@ -16,8 +16,8 @@ pub struct MemberEars {
 }
 
 impl MemberEars {
-    pub fn new(slug: &str, listener: &Weak<dyn Listener>) -> Arc<dyn Ears> {
-        Arc::new(MemberEars { slug: slug.into(), listener: listener.clone() })
+    pub fn new(slug: &str, listener: &Weak<dyn Listener>) -> MemberEars {
+        MemberEars { slug: slug.into(), listener: listener.clone() }
     }
 }
 

@@ -399,7 +399,7 @@ impl Member {
                 return self.news.notify_waiters();
             }
         }
-        let ears = MemberEars::new(&self.slug, &self.house.listener);
+        let ears = Arc::new(MemberEars::new(&self.slug, &self.house.listener));
         let connecting = self.house.connector.connect(&self.slug, &self.row, ears);
         let connected = timeout(deadline, connecting).await.unwrap_or(Err(UpstreamError::Timeout(deadline)));
         match connected {

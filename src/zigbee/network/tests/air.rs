@@ -71,7 +71,6 @@ pub type End = Result<Map<String, Json>, ErrorBody>;
 
 pub struct World {
     pub now: Instant,
-    pub start: Instant,
     pub network: Network,
     pub devices: BTreeMap<Ieee, Real>,
     /// What comes to the hub, by when.
@@ -98,7 +97,6 @@ impl World {
         let network = Network::new(Arc::new(Kinds), clock, documents);
         let mut world = World {
             now,
-            start: now,
             network,
             devices: BTreeMap::new(),
             coming: BTreeMap::new(),
