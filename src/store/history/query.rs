@@ -17,7 +17,7 @@ use crate::store::{ReadError, Snapshot};
 pub struct HistorySearch {
     pub device: Box<str>,
     pub property: Box<str>,
-    /// From this moment on, and before that one.
+    /// From this moment on, and before that one. Steps are whole: the first may begin before, and the last end after it.
     pub from_ms: UnixMillis,
     pub to_ms: UnixMillis,
     /// The length of a step: 0 for the reports themselves, else a multiple of five minutes that divides an hour, or of an hour.
@@ -89,9 +89,13 @@ impl Snapshot {
     }
 
     fn steps(&self, series: Option<u32>, search: &HistorySearch, step_ms: u64) -> Result<HistoryPage, ReadError> {
-        // From the beginning of the first step on: one that is cut in two would tell half the truth.
+        if search.to_ms <= search.from_ms {
+            return Ok(HistoryPage::default());
+        }
+        // From the beginning of the first step to the end of the last one: a step that is cut in two would tell half the truth.
         let from_ms = search.from_ms - search.from_ms % step_ms;
-        let search = &HistorySearch { from_ms, ..search.clone() };
+        let to_ms = search.to_ms.checked_next_multiple_of(step_ms).unwrap_or(u64::MAX);
+        let search = &HistorySearch { from_ms, to_ms, ..search.clone() };
         let (grain, fine_ms) = if step_ms < HOUR_MS { (GRAINS[1], FIVE_MINUTES_MS) } else { (GRAINS[2], HOUR_MS) };
         let mut found = Found::new();
         if let Some(series) = series {
@@ -113,7 +117,7 @@ impl Snapshot {
         }
         let mut page = HistoryPage::default();
         let mut joined: Vec<Step> = Vec::new();
-        for (at_ms, step) in found.range(search.from_ms..search.to_ms.max(search.from_ms)) {
+        for (at_ms, step) in found.range(search.from_ms..search.to_ms) {
             let index = u32::try_from(at_ms / step_ms).unwrap_or(u32::MAX);
             let is_new = joined.last().is_none_or(|last| last.index != index);
             if is_new && joined.len() >= search.limit {

@@ -34,8 +34,11 @@ fn search(device: &str, property: &str, from_ms: u64, to_ms: u64, step_ms: u64) 
 /// The same from a plain list.
 fn plain(points: &[(u64, Value)], search: &HistorySearch) -> Vec<HistoryStep> {
     let step = search.step_ms;
-    let from = if step == 0 { search.from_ms } else { search.from_ms - search.from_ms % step };
-    let mut points: Vec<_> = points.iter().filter(|(at, _)| (from..search.to_ms).contains(at)).cloned().collect();
+    let (from, to) = match step {
+        0 => (search.from_ms, search.to_ms),
+        _ => (search.from_ms - search.from_ms % step, search.to_ms.next_multiple_of(step)),
+    };
+    let mut points: Vec<_> = points.iter().filter(|(at, _)| (from..to).contains(at)).cloned().collect();
     points.sort_by_key(|(at, _)| *at);
     if step == 0 {
         return points.into_iter().map(|(at_ms, last)| HistoryStep { at_ms, count: 1, last, range: None }).collect();
