@@ -227,7 +227,9 @@ fn standing(device: &Value) -> &'static str {
 
 /// A state in words, `limit` properties of it.
 pub(super) fn pairs(state: &Value, limit: usize) -> String {
-    let state: Vec<_> = state.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()).collect();
+    let mut state: Vec<_> = state.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()).collect();
+    // Whether it is on comes first, the rest by name.
+    state.sort_by_key(|(key, _)| !key.starts_with("state"));
     let mut lines: Vec<String> =
         state.iter().take(limit).map(|(key, value)| format!("{}={}", harmless(key), word(value))).collect();
     if state.len() > limit {
@@ -424,6 +426,6 @@ mod tests {
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line}:\n{shown}");
         }
-        assert_eq!(pairs(&device["state"], 2), "brightness=127\nstate=ON\n…");
+        assert_eq!(pairs(&device["state"], 2), "state=ON\nbrightness=127\n…");
     }
 }
