@@ -256,9 +256,9 @@ function said(name, value, max, unit) {
 function reads(device, controlled) {
   const found = device.available === false ? ['cannot be reached'] : [];
   if (!device.interviewed) found.push('is being asked what it is');
-  for (const { property, name, type, unit, category } of device.capabilities) {
+  for (const { property, name, type, unit, category, settable } of device.capabilities) {
     const value = device.state[property];
-    if (found.length >= SHOWN_MAX || category || controlled.has(property) || name === 'linkquality') continue;
+    if (found.length >= SHOWN_MAX || category || settable || controlled.has(property) || name === 'linkquality') continue;
     if (SAID[name] && typeof value === 'boolean') found.push(SAID[name][Number(value)]);
     else if (type === 'numeric' && typeof value === 'number' && unit) found.push(`${Math.round(value * 10) / 10} ${unit}`);
   }
