@@ -183,7 +183,15 @@ fn success(answer: Answer, output: Value, has_tag: bool) -> (&'static str, Value
 }
 
 fn in_path_of(name: &str, property: &Value) -> Value {
-    let schema = if property.is_null() { json!({ "type": "string" }) } else { sayable(property) };
+    let mut schema = if property.is_null() { json!({ "type": "string" }) } else { sayable(property) };
+    // A path is words: a list is written with commas, and what else there may be is for a body.
+    if kinds(&schema).iter().any(|kind| ["array", "object"].contains(kind)) {
+        let words = schema["description"].take();
+        schema = json!({ "type": "string", "minLength": 1 });
+        if words.is_string() {
+            schema["description"] = words;
+        }
+    }
     parameter("path", name, true, schema)
 }
 
