@@ -116,7 +116,8 @@ class HearthHost:
         assert result["ok"] and result["state"]["state"] == wanted, result
 
     async def stop(self):
-        await self.socket.close()
+        if getattr(self, "socket", None):  # there is none where the hub did not start
+            await self.socket.close()
         await self.http.close()
         self.process.stop()
 
