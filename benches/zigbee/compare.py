@@ -116,10 +116,11 @@ class HearthHost:
         assert result["ok"] and result["state"]["state"] == wanted, result
 
     async def stop(self):
-        if getattr(self, "socket", None):  # there is none where the hub did not start
-            await self.socket.close()
-        await self.http.close()
-        self.process.stop()
+        for name in ("socket", "http"):  # what a hub that did not start never had
+            if hasattr(self, name):
+                await getattr(self, name).close()
+        if hasattr(self, "process"):
+            self.process.stop()
 
 
 class Zigbee2MqttHost:
