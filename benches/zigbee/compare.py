@@ -53,7 +53,7 @@ class HearthHost:
     async def start(self, options, folder, stick):
         self.process = Hub(options.hub, "http://127.0.0.1:9", folder)
         self.process.config.write_text(
-            self.process.config.read_text() + f'zigbee: {{ backend: direct, port: "{stick.where}" }}\n'
+            self.process.config.read_text().replace("zigbee: { backend: off }", f'zigbee: {{ backend: direct, port: "{stick.where}" }}')
         )
         self.process.start()
         self.http = aiohttp.ClientSession()
