@@ -9,8 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::app;
-use crate::cli::hub::{TokenArg, socket_url};
-use crate::cli::line::{Line, Place};
+use crate::cli::hub::{Place, TokenArg, socket_url};
+use crate::cli::line::Line;
 use crate::cli::listing::harmless;
 use crate::cli::{FAILED, INTERRUPTED};
 

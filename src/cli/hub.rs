@@ -10,8 +10,6 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 use ureq::http::{Method, Request, Response};
 
-use crate::cli::line::Place;
-
 /// For each question to the hub.
 const ASK_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -40,6 +38,12 @@ pub struct TokenArg {
     /// A token [default: what `hearth login` has kept for this hub].
     #[arg(long, global = true, value_name = "HTH_…", env = "HEARTH_TOKEN", hide_env_values = true)]
     token: Option<String>,
+}
+
+/// Which hub's WebSocket is meant, and as whom.
+pub struct Place<'a> {
+    pub url: String,
+    pub token: &'a TokenArg,
 }
 
 /// See the module.

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::cli::hub::{TokenArg, base_url};
+use crate::cli::hub::{Place, base_url};
 use crate::cli::listing::harmless;
 
 /// For the connection, the handshake and the welcome together.
@@ -21,13 +21,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The hub pings every half a minute; one that is silent for longer is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
-
-/// Which hub is meant, and as whom.
-pub struct Place<'a> {
-    /// Of the WebSocket.
-    pub url: String,
-    pub token: &'a TokenArg,
-}
 
 /// A connection to a hub, past the greeting.
 pub struct Line {

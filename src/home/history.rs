@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::keeper::{Keeper, bad};
-use super::run;
+use super::shared;
 use super::source::DeviceId;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::time::UnixMillis;
@@ -125,7 +125,7 @@ impl Resolution {
 impl Keeper {
     /// What a property was, up to the newest report.
     pub async fn history(&self, who: &Principal, query: HistoryQuery) -> Result<HistoryAnswer, ErrorBody> {
-        let now_ms = run::now_ms();
+        let now_ms = shared::now_ms();
         let device = self.device(who, &query.device)?;
         let to_ms = query.to_ms.unwrap_or(now_ms.saturating_add(1));
         let from_ms = query.from_ms.unwrap_or(to_ms.saturating_sub(SPAN_MS));

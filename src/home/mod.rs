@@ -17,6 +17,7 @@ mod recorder;
 mod run;
 mod saving;
 mod scenes;
+mod shared;
 pub mod source;
 #[cfg(test)]
 pub mod testing;

@@ -1,25 +1,23 @@
 //! Drives the house: reads the clock, listens to the sources, hands on commands, writes now and then. Decides nothing.
 #![expect(clippy::disallowed_methods, reason = "a driver: it reads the clock for the house")]
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::groupcast::Groupcast;
 use super::house::{Home, Source};
 use super::lanes::Ticket;
-use super::news::{NEWS_LEN, News};
+use super::news::NEWS_LEN;
 use super::plan::{Part, Plan, Planned};
+use super::shared::{Shared, now_ms};
 use super::source::{DeviceId, DeviceSource, SetDone, SourceEvent};
 use super::wish::SetResult;
 use super::{saving, values};
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::common::time::{UnixMillis, whole_ms};
+use crate::common::time::whole_ms;
 use crate::store::{DeviceRecord, Feed, Group, Kind, ReadError, Record, Room, Scene, Seen, Store};
 
 /// Events of one source that may wait for the house. A burst of a thousand reports is taken in some milliseconds.
@@ -55,84 +53,6 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// How long the end waits for a source to put away what it holds: less than for the tasks.
 const SOURCE_CLOSE_WAIT: Duration = Duration::from_secs(3);
-
-/// What the handle and the tasks share.
-pub(super) struct Shared {
-    home: Mutex<Home>,
-    groups: Mutex<Groupcast>,
-    /// Whoever waits for a turn.
-    waiting: Mutex<BTreeMap<Ticket, oneshot::Sender<()>>>,
-    pub(super) sources: Vec<Arc<dyn DeviceSource>>,
-    pub(super) store: Store,
-    pub(super) news: broadcast::Sender<News>,
-    /// One change of an owner's at a time.
-    pub(super) edits: tokio::sync::Mutex<()>,
-    /// There are names to be written.
-    records: Notify,
-    /// Many points wait to be written.
-    crowded: Notify,
-    /// Rooms, groups or devices are others than they were.
-    moved: Notify,
-    started: Instant,
-    closing: watch::Sender<bool>,
-    tasks: tokio::sync::Mutex<JoinSet<()>>,
-}
-
-impl Shared {
-    /// Looks at the house, or changes it, and tells what came of it in its order. Never waits for anything.
-    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Home) -> T) -> T {
-        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = look(&mut home);
-        let mut has_moved = false;
-        for news in home.news.drain(..) {
-            has_moved |= match &news {
-                News::Device(change) => change.is_more,
-                News::Removed { .. } | News::Radio { .. } => true,
-                News::Pairing { .. } => false,
-            };
-            // An error: nobody listens.
-            let _ = self.news.send(news);
-        }
-        if has_moved || home.has_moved() {
-            self.moved.notify_one();
-        }
-        if !home.unsaved.records.is_empty() {
-            self.records.notify_one();
-        }
-        if home.recorder.waiting() >= super::recorder::WAITING_MANY {
-            self.crowded.notify_one();
-        }
-        found
-    }
-
-    pub(super) fn with_now<T>(&self, look: impl FnOnce(&mut Home, UnixMillis) -> T) -> T {
-        let now_ms = now_ms();
-        self.with(|home| look(home, now_ms))
-    }
-
-    pub(super) fn with_groups<T>(&self, look: impl FnOnce(&mut Home, &mut Groupcast) -> T) -> T {
-        self.with(|home| {
-            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-            look(home, &mut groups)
-        })
-    }
-
-    /// Gives a place up and wakes those whose turn it is.
-    fn leave(&self, ticket: Ticket) {
-        let next = self.with(|home| home.lanes.leave(ticket));
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.remove(&ticket);
-        for ticket in next {
-            // An error: it has stopped waiting, and gives its place up itself.
-            waiting.remove(&ticket).map(|waker| waker.send(()));
-        }
-    }
-}
-
-/// The house's clock.
-pub(super) fn now_ms() -> UnixMillis {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms)
-}
 
 /// Reads the house from the store and starts everything.
 pub(super) async fn start(store: Store, sources: Vec<Arc<dyn DeviceSource>>) -> Result<Arc<Shared>, ReadError> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::house::Remembered;
-use super::run::Shared;
+use super::shared::Shared;
 use super::source::{Backend, DeviceInfo};
 use crate::common::time::UnixMillis;
 use crate::store::{DeviceMemory, DeviceRecord, HouseSave, ReadError, SeriesPoints, Store};
