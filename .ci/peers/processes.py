@@ -88,6 +88,8 @@ class Hub(Child):
             # llama.cpp speaks these two as well.
             f'  anthropic: {{ model: smollm2, base_url: "{provider_url}", api_key_env: null }}\n'
             f'  openai: {{ model: smollm2, base_url: "{provider_url}/v1", api: responses, api_key_env: null }}\n'
+            # The server's own bound holds only where no bound is asked for, and the Messages dialect always asks for one.
+            f"model_profile: {{ max_tokens: {LONGEST_TOKENS} }}\n"
             # Whatever is plugged in where this runs, and whatever listens there, is none of ours.
             "zigbee: { backend: off }\n"
             f'store: {{ path: "{folder}/hearth.redb" }}\n'
