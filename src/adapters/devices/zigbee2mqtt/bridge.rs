@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::device::Device;
+use super::job::Job;
 use super::listed::{Group, device_id};
+use super::out::{Now, Out, Ticket};
 use super::refusal::{body, failed};
-use super::request::Job;
-use super::roster::Device;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::time::UnixMillis;
 use crate::home::{DeviceId, PairingNews, RadioStatus, SetDone, SourceEvent};
@@ -30,34 +31,6 @@ const RETAINED: Duration = Duration::from_secs(5);
 
 /// While devices may join, how often the seconds left are told.
 const TICK: Duration = Duration::from_secs(1);
-
-/// What the hub asked for, by a number of its own.
-pub type Ticket = u64;
-
-/// A moment by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    pub at: Instant,
-    pub unix_ms: UnixMillis,
-}
-
-/// What the driver has to do, in this order.
-#[derive(Debug, PartialEq)]
-pub enum Out {
-    Subscribe(Vec<String>),
-    Unsubscribe(Vec<String>),
-    Publish { topic: String, payload: Vec<u8> },
-    Tell(SourceEvent),
-    Answer(Ticket, Answer),
-}
-
-/// What became of a question to the machine.
-#[derive(Debug, PartialEq)]
-pub enum Answer {
-    Set(Vec<Result<SetDone, ErrorBody>>),
-    Read(Result<Map<String, Value>, ErrorBody>),
-    Request(Result<Value, ErrorBody>),
-}
 
 pub struct Bridge {
     pub(super) base: Box<str>,
@@ -174,7 +147,7 @@ impl Bridge {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retained = self.connected.map(|at| at + RETAINED).filter(|_| self.told == Some(RadioStatus::Starting));
         let commands = self.devices.values().filter_map(|device| Some(device.commands.front()?.wakes_at()));
-        let jobs = self.jobs.iter().map(Job::deadline);
+        let jobs = self.jobs.iter().map(|job| job.deadline);
         let first_read = self.first_read_at.filter(|_| self.is_up() && !self.first_reads.is_empty());
         retained.into_iter().chain(commands).chain(jobs).chain(self.tick_at).chain(first_read).min()
     }

@@ -2,14 +2,15 @@
 //! When one is done is `evidence`'s to say.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::bridge::{Answer, Bridge, Now, Out, Ticket};
+use super::bridge::Bridge;
+use super::device::Device;
 use super::evidence::{Due, Failing, SET, Watch, Way};
+use super::order::{Command, Task};
+use super::out::{Answer, Now, Out, Ticket};
 use super::refusal::body;
-use super::roster::Device;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::home::{DeviceId, SetDone};
 
@@ -18,45 +19,6 @@ const COMMANDS_MAX: usize = 16;
 
 /// Devices set at once.
 const TARGETS_MAX: usize = 512;
-
-/// One command, or question, for one device.
-pub struct Command {
-    ticket: Ticket,
-    task: Task,
-    asked_at: Instant,
-    /// `None`: it waits for those before it.
-    watch: Option<Watch>,
-}
-
-enum Task {
-    /// The target of this number among those of its ticket.
-    Set {
-        slot: usize,
-        set: Map<String, Value>,
-    },
-    /// The group was sent it.
-    Member {
-        slot: usize,
-        group: u16,
-    },
-    Read {
-        properties: Vec<Box<str>>,
-    },
-}
-
-impl Command {
-    /// Whether it sets nothing that the device has. A property that it has not (`transition`) may go with others; alone, nobody would
-    /// tell what became of it.
-    fn is_unknown_to(&self, device: &Device) -> bool {
-        let Task::Set { set, .. } = &self.task else { return false };
-        !device.listed.info.capabilities.iter().any(|capability| set.contains_key(&*capability.property))
-    }
-
-    /// When it is to be looked at; now, where it has not begun.
-    pub fn wakes_at(&self) -> Instant {
-        self.watch.as_ref().map_or(self.asked_at, Watch::wakes_at)
-    }
-}
 
 impl Bridge {
     /// Answered by [`Answer::Set`], with one result for each target.
@@ -140,7 +102,7 @@ impl Bridge {
             Some(device) if device.listed.is_disabled => {
                 body(ErrorCode::Unsupported, format!("{} is disabled in Zigbee2MQTT", device.name()))
             }
-            Some(device) if command.is_unknown_to(device) => {
+            Some(device) if device.has_nothing_of(&command) => {
                 body(ErrorCode::Unsupported, format!("{} has no such property", device.name()))
             }
             Some(device) if device.commands.len() >= COMMANDS_MAX => {

@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Settings;
-use super::bridge::{Answer, BRIDGE_PAYLOAD_BYTES_MAX, Bridge, Now, Out, Ticket};
+use super::bridge::{BRIDGE_PAYLOAD_BYTES_MAX, Bridge};
+use super::out::{Answer, Now, Out, Ticket};
 use super::request::Request;
 use crate::common::time::whole_ms;
 use crate::home::{DeviceId, RadioStatus, SourceEvent};

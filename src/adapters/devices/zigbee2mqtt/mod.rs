@@ -13,8 +13,8 @@ use crate::common::secret::Secret;
 use crate::home::{
     Backend, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish, SetDone, SourceEvent,
 };
-use bridge::Answer;
 use driver::{Ask, Question};
+use out::Answer;
 use refusal::body;
 use request::Request;
 
@@ -23,12 +23,16 @@ mod bridge;
 #[cfg(test)]
 mod broker;
 mod command;
+mod device;
 mod driver;
 mod evidence;
 mod exposes;
 mod inflate;
+mod job;
 mod listed;
 mod map;
+mod order;
+mod out;
 mod refusal;
 mod request;
 mod roster;

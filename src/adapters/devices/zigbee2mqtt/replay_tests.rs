@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::*;
+use crate::adapters::devices::zigbee2mqtt::out::Answer;
 
 use crate::adapters::devices::zigbee2mqtt::inflate::inflate;
 use crate::home::DeviceInfo;

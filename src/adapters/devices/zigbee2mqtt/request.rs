@@ -2,15 +2,15 @@
 //! devices in, names, removal, interview, groups, map, backup. What takes several goes on while each is answered `ok`.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::backup::coordinator_backup;
-use super::bridge::{Answer, Bridge, Now, Out, Ticket};
+use super::bridge::Bridge;
+use super::job::{Finish, Job, Step};
 use super::listed::is_topic;
-use super::map::map;
-use super::refusal::{body, refused};
+use super::out::{Answer, Now, Out, Ticket};
+use super::refusal::body;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::home::{DeviceId, Firmware, Membership, NetworkQuery, PairingWish};
 
@@ -38,9 +38,6 @@ const MAP: Duration = Duration::from_secs(180);
 /// A whole image over the air, in small pieces: some take hours.
 const FIRMWARE: Duration = Duration::from_secs(3 * 3600);
 
-/// In its words where there is no image newer than what the device runs.
-const NO_IMAGE: [&str; 2] = ["No image currently available", "No new image available"];
-
 /// What is asked of Zigbee2MQTT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -51,38 +48,6 @@ pub enum Request {
     UpdateFirmware(DeviceId),
     Network(NetworkQuery),
     Regroup(Membership),
-}
-
-/// A request under way.
-pub struct Job {
-    ticket: Ticket,
-    /// Those that follow.
-    steps: VecDeque<Step>,
-    path: &'static str,
-    transaction: String,
-    deadline: Instant,
-    finish: Finish,
-}
-
-impl Job {
-    pub fn deadline(&self) -> Instant {
-        self.deadline
-    }
-}
-
-struct Step {
-    path: &'static str,
-    payload: Value,
-    within: Duration,
-}
-
-/// What becomes of the last answer.
-#[derive(Clone, Copy)]
-enum Finish {
-    Nothing,
-    Map,
-    Backup,
-    Firmware,
 }
 
 impl Bridge {
@@ -281,27 +246,4 @@ pub fn firmware(answer: &Value) -> Firmware {
         _ => None,
     };
     Firmware { updated: answer["updated"] == true, version }
-}
-
-impl Finish {
-    /// That there is nothing newer is an answer like others.
-    fn failed(self, words: &str) -> Result<Value, ErrorBody> {
-        match self {
-            Finish::Firmware if NO_IMAGE.iter().any(|said| words.contains(said)) => Ok(json!({ "updated": false })),
-            _ => Err(refused(words)),
-        }
-    }
-
-    fn apply(self, data: Value) -> Result<Value, ErrorBody> {
-        match self {
-            Finish::Nothing => Ok(Value::Null),
-            Finish::Firmware => Ok(json!({ "updated": true, "to": data["to"] })),
-            Finish::Map => Ok(map(&data["value"])),
-            Finish::Backup => {
-                let zip = data["zip"].as_str().unwrap_or_default();
-                coordinator_backup(zip)
-                    .map_err(|why| body(ErrorCode::Unsupported, format!("Zigbee2MQTT's backup: {why}")))
-            }
-        }
-    }
 }

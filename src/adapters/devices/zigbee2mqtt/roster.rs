@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::bridge::{Bridge, Now, Out};
-use super::command::Command;
-use super::evidence::{Believed, marker};
+use super::bridge::Bridge;
+use super::device::Device;
+use super::evidence::marker;
 use super::exposes::NAME_BYTES_MAX;
 use super::listed::{Group, Listed, device_id, group, is_topic, joined, listed};
+use super::out::{Now, Out};
 use super::refusal::body;
 use crate::common::error::ErrorCode;
 use crate::common::time::UnixMillis;
@@ -27,39 +28,6 @@ const STATE_KEYS_MAX: usize = 512;
 
 /// Between two questions at the start, when nothing is known of what is plugged in; a lamp's answer takes some 20 ms.
 const FIRST_READ: Duration = Duration::from_millis(200);
-
-/// A device with what is under way for it.
-pub(super) struct Device {
-    pub listed: Listed,
-    pub is_optimistic: bool,
-    pub is_logged: bool,
-    /// The first is under way; one at a time, for of two nobody could tell which was done.
-    pub commands: VecDeque<Command>,
-    /// Its state was published since the list came, whole as Zigbee2MQTT's memory of it is.
-    pub is_whole: bool,
-    /// It was asked for its state at the start: what comes back is old news.
-    pub is_first_read: bool,
-}
-
-impl Device {
-    pub fn believed(&self) -> Believed<'_> {
-        Believed {
-            capabilities: &self.listed.info.capabilities,
-            state: &self.listed.info.state,
-            is_logged: self.is_logged,
-            is_optimistic: self.is_optimistic,
-            is_tuya: self.listed.is_tuya,
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.listed.topic
-    }
-
-    pub fn is_away(&self) -> bool {
-        self.listed.info.available == Some(false)
-    }
-}
 
 impl Bridge {
     pub(super) fn topics_of(&self, name: &str) -> [String; 2] {

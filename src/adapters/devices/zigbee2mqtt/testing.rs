@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bridge::{Answer, Bridge, Now, Out, Ticket};
+use super::bridge::Bridge;
+use super::out::{Answer, Now, Out, Ticket};
 use super::request::Request;
 use crate::common::error::ErrorCode;
 use crate::home::{DeviceId, RadioStatus, SourceEvent};
