@@ -86,6 +86,7 @@ pub fn by_broker(mqtt: &Mqtt) -> Zigbee2mqtt {
         base_topic: mqtt.base_topic.clone(),
         username: mqtt.username.clone(),
         password,
+        ca_file: mqtt.ca_file.clone(),
         qos: mqtt.qos,
     })
 }

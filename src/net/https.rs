@@ -5,7 +5,6 @@
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,13 +13,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{Request, Response, Uri};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use tower_service::Service;
+
+use super::tls;
 
 /// Until a connection stands, TLS included. A provider that needs longer is as good as away, and another can be asked.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -153,17 +153,15 @@ struct Connector {
 
 impl Connector {
     fn new(deadline: Duration) -> Connector {
-        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS 1.2 and 1.3")
-            .with_webpki_roots()
-            .with_no_client_auth();
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(deadline));
-        let inner =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let inner = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::public())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         Connector { inner, deadline }
     }
 }

@@ -1,6 +1,7 @@
-//! The wire outside: the one outbound HTTP client, the SSE parser, what the local network is. Knows no provider.
+//! The wire outside: the one outbound HTTP client, TLS, the SSE parser, what the local network is. Knows no provider.
 
 pub mod https;
 pub mod lan;
 pub mod ndjson;
 pub mod sse;
+pub mod tls;

@@ -292,6 +292,8 @@ pub struct Mqtt {
     pub username: Option<String>,
     /// The environment variable, or the systemd credential in lower case, that holds the password.
     pub password_env: Option<String>,
+    /// The authorities (PEM) that the broker's certificate has to come from. None: the public ones. Of `mqtts://` alone.
+    pub ca_file: Option<PathBuf>,
     /// Quality of service of what is sent and subscribed to, 0 to 2.
     pub qos: u8,
 }
@@ -509,6 +511,7 @@ impl Default for Mqtt {
             base_topic: "zigbee2mqtt".into(),
             username: None,
             password_env: None,
+            ca_file: None,
             qos: 0,
         }
     }

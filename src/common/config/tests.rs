@@ -230,6 +230,7 @@ fn what_types_cannot_check_is_checked() {
         ("mqtt.url", "\"http://x\"", "\"mqtts://broker.lan:8883\""),
         ("mqtt.url", "\"mqtt://\"", "\"mqtt://10.0.0.1\""),
         ("mqtt.base_topic", "\"a/#\"", "a/b"),
+        ("mqtt.ca_file", "/", "/etc/ssl/house.pem"),
         ("mqtt.qos", "3", "2"),
         ("mqtt.password_env", "\"hunter2 hunter2\"", "MQTT_PASSWORD"),
         ("mcp.servers.x", "{}", "{command: [a]}"),

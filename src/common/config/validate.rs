@@ -199,6 +199,13 @@ fn devices(config: &Config, faults: &mut Faults) {
             "it names the variable that holds the password, such as MQTT_PASSWORD; the password itself does not belong here",
         );
     }
+    if config.mqtt.ca_file.as_ref().is_some_and(|file| file.is_dir()) {
+        faults.add(
+            "mqtt.ca_file",
+            "this is a folder",
+            "a file of certificates (PEM), or null for the public authorities",
+        );
+    }
     if config.mqtt.qos > 2 {
         faults.add("mqtt.qos", "there is no such quality of service", "0, 1 or 2");
     }

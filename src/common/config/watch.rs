@@ -20,7 +20,7 @@ const POLL_PERIOD: Duration = Duration::from_secs(1);
 const AWAY_POLLS: u32 = 5;
 
 /// Keys that are read at the start only. `config.yaml` marks them `(restart)`.
-pub const RESTART_KEYS: [&str; 14] = [
+pub const RESTART_KEYS: [&str; 15] = [
     "gateway.host",
     "gateway.port",
     "zigbee.backend",
@@ -32,6 +32,7 @@ pub const RESTART_KEYS: [&str; 14] = [
     "mqtt.base_topic",
     "mqtt.username",
     "mqtt.password_env",
+    "mqtt.ca_file",
     "mqtt.qos",
     "store.path",
     "log.format",

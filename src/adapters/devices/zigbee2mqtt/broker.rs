@@ -1,22 +1,37 @@
 //! A broker for the tests of the driver: it takes one client, keeps nothing, and says what the test says. On loopback.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use rumqttc::{ConnAck, ConnectReturnCode, Login, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode, UnsubAck};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// Bytes of a packet from the hub.
 const PACKET_BYTES_MAX: usize = 1024 * 1024;
 
+/// The broker's certificate (of `localhost` and 127.0.0.1) and its key, for these tests alone.
+const CERTIFICATE: &[u8] = include_bytes!("testdata/broker.pem");
+const KEY: &[u8] = include_bytes!("testdata/broker.key");
+
 pub struct Broker {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
 }
+
+/// With TLS or without.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// A client that has been let in.
 pub struct Client {
-    socket: TcpStream,
+    socket: Box<dyn Wire>,
     read: BytesMut,
     pub name: String,
     pub login: Option<Login>,
@@ -25,16 +40,48 @@ pub struct Client {
 
 impl Broker {
     pub async fn start(at: SocketAddr) -> Broker {
-        Broker { listener: TcpListener::bind(at).await.unwrap() }
+        Broker { listener: TcpListener::bind(at).await.unwrap(), tls: None }
+    }
+
+    pub async fn start_with_tls(at: SocketAddr) -> Broker {
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(CERTIFICATE).unwrap()],
+                PrivateKeyDer::from_pem_slice(KEY).unwrap(),
+            )
+            .unwrap();
+        Broker { tls: Some(TlsAcceptor::from(Arc::new(config))), ..Broker::start(at).await }
+    }
+
+    /// The next that knocks, TLS or not, which may come to nothing.
+    async fn knock(&self) -> std::io::Result<Box<dyn Wire>> {
+        let (socket, _) = self.listener.accept().await?;
+        Ok(match &self.tls {
+            Some(tls) => Box::new(tls.accept(socket).await?),
+            None => Box::new(socket),
+        })
+    }
+
+    /// Why the next that knocks turns away again.
+    pub async fn turned_away(&self) -> std::io::Error {
+        self.knock().await.err().unwrap()
     }
 
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
 
+    /// With which the next begins; then it is hung up on.
+    pub async fn first_byte(&self) -> u8 {
+        self.knock().await.unwrap().read_u8().await.unwrap()
+    }
+
     /// The next client, answered with this.
     pub async fn accept(&self, code: ConnectReturnCode) -> Client {
-        let (socket, _) = self.listener.accept().await.unwrap();
+        let socket = self.knock().await.unwrap();
         let mut client = Client { socket, read: BytesMut::new(), name: String::new(), login: None, topics: Vec::new() };
         let Packet::Connect(connect) = client.packet().await.unwrap() else { panic!("a client begins with CONNECT") };
         assert!(connect.clean_session);
@@ -49,6 +96,7 @@ impl Client {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, usize::MAX).unwrap();
         self.socket.write_all(&bytes).await.unwrap();
+        self.socket.flush().await.unwrap();
     }
 
     /// The next packet; `None`: it has gone.
@@ -74,6 +122,7 @@ impl Client {
     /// Bytes as they are.
     pub async fn babble(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).await.unwrap();
+        self.socket.flush().await.unwrap();
     }
 
     /// What the hub publishes next, all else answered as a broker does; `None`: it has gone.

@@ -5,30 +5,30 @@
 //! sent when it is back: whoever asked for it was told long ago that it failed.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions, NetworkOptions, QoS,
-    StateError, SubscribeFilter,
+    StateError, SubscribeFilter, Transport,
 };
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Settings;
+use super::address::Address;
 use super::bridge::{BRIDGE_PAYLOAD_BYTES_MAX, Bridge};
 use super::out::{Answer, Now, Out, Ticket};
 use super::request::Request;
+use super::tunnel::{Tunnel, TunnelError};
 use crate::common::time::whole_ms;
 use crate::home::{DeviceId, RadioStatus, SourceEvent};
-
-/// The port of MQTT without TLS.
-const PORT: u16 = 1883;
 
 /// Silence after which the broker is asked whether it is there; without an answer it is gone after twice that.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Seconds for TCP and the broker's greeting.
+/// Seconds for TCP and the broker's greeting; as many before it for TLS.
 const CONNECT_S: u64 = 5;
 
 /// Bytes of a message with its topic. A longer one ends the connection.
@@ -78,27 +78,27 @@ struct Unheard;
 
 /// Works until nobody listens to `events`, or until it can never work.
 pub async fn run(settings: &Settings, asks: mpsc::Receiver<Ask>, events: mpsc::Sender<SourceEvent>) {
-    let options = match options(settings) {
-        Ok(options) => options,
+    let (address, name) = match Address::of(&settings.url).and_then(|address| Ok((address, name()?))) {
+        Ok(found) => found,
         Err(why) => {
             let _ = events.send(SourceEvent::Radio(RadioStatus::Refused { why: why.into() })).await;
             return;
         }
     };
-    let bridge = Bridge::new(&settings.base_topic, &options.client_id());
+    let bridge = Bridge::new(&settings.base_topic, &name);
     let mut driver =
         Driver { bridge, asks, events, replies: HashMap::new(), asked: 0, qos: qos(settings.qos), is_lost: false };
     let mut retry = RETRY_FIRST;
     loop {
         let began = now().at;
-        let Ok(status) = driver.connection(&options, settings).await else { return };
+        let Ok(status) = driver.connection(&address, &name, settings).await else { return };
         if now().at >= began + GOOD {
             retry = RETRY_FIRST;
         }
         let wait = if matches!(status, RadioStatus::Refused { .. }) { RETRY_REFUSED } else { retry };
         retry = (retry * 2).min(RETRY_LAST);
         driver.bridge.handle_disconnected(status, now());
-        if driver.pause(wait).await.is_err() {
+        if driver.meanwhile(tokio::time::sleep(wait)).await.is_err() {
             return;
         }
     }
@@ -106,10 +106,10 @@ pub async fn run(settings: &Settings, asks: mpsc::Receiver<Ask>, events: mpsc::S
 
 /// Whether there is a broker at that address, and a Zigbee2MQTT that has spoken on it. Knows it within [`THERE`].
 pub async fn is_there(settings: &Settings) -> bool {
-    let Ok(options) = options(settings) else { return false };
+    let (Ok(address), Ok(name)) = (Address::of(&settings.url), name()) else { return false };
     let topic = format!("{}/bridge/state", settings.base_topic);
-    let (client, mut events) = AsyncClient::new(options, 1);
     let found = async {
+        let (client, mut events, _carrier) = dial(&address, &name, settings, 1).await.ok()?;
         loop {
             match events.poll().await {
                 Ok(Event::Incoming(Incoming::ConnAck(_))) => {
@@ -137,14 +137,16 @@ struct Driver {
 
 impl Driver {
     /// One connection, until it is lost; how to tell of that.
-    async fn connection(&mut self, options: &MqttOptions, settings: &Settings) -> Result<RadioStatus, Unheard> {
-        let (client, mut events) = AsyncClient::new(options.clone(), SENDS_MAX);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        network.set_connection_timeout(CONNECT_S);
-        events.set_network_options(network);
+    async fn connection(&mut self, address: &Address, name: &str, settings: &Settings) -> Result<RadioStatus, Unheard> {
+        let (client, events, _carrier) = match self.meanwhile(dial(address, name, settings, SENDS_MAX)).await? {
+            Ok(dialled) => dialled,
+            Err(error) => {
+                self.log_lost(&error, settings);
+                return Ok(undug(&error, settings));
+            }
+        };
         let (news_to, mut news) = mpsc::channel(MESSAGES_MAX);
-        let _pump = Pump(tokio::spawn(pump(events, news_to)));
+        let _pump = Task(tokio::spawn(pump(events, news_to)));
         loop {
             if !self.flush(Some(&client)).await? {
                 let why = format!("the MQTT broker at {} takes nothing", settings.url);
@@ -161,15 +163,8 @@ impl Driver {
                         self.bridge.handle_message(&topic, &payload, is_retained, now());
                     }
                     Some(News::Lost(error)) => {
-                        let status = lost(&error, settings);
-                        // Once, and not with every try.
-                        if self.is_lost {
-                            tracing::debug!(broker = settings.url, %error, "no connection to the MQTT broker");
-                        } else {
-                            tracing::warn!(broker = settings.url, %error, "no connection to the MQTT broker");
-                        }
-                        self.is_lost = true;
-                        return Ok(status);
+                        self.log_lost(&error, settings);
+                        return Ok(lost(&error, settings));
                     }
                     None => return Ok(RadioStatus::Down { why: "the connection to the MQTT broker broke".into() }),
                 },
@@ -180,13 +175,22 @@ impl Driver {
         }
     }
 
-    /// Without a connection; what is asked meanwhile is answered so.
-    async fn pause(&mut self, wait: Duration) -> Result<(), Unheard> {
-        let until = now().at + wait;
+    /// Once, and not with every try.
+    fn log_lost(&mut self, error: &dyn std::fmt::Display, settings: &Settings) {
+        if std::mem::replace(&mut self.is_lost, true) {
+            tracing::debug!(broker = settings.url, %error, "no connection to the MQTT broker");
+        } else {
+            tracing::warn!(broker = settings.url, %error, "no connection to the MQTT broker");
+        }
+    }
+
+    /// Without a connection, until this is done; what is asked meanwhile is answered so.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Unheard> {
+        let mut work = pin!(work);
         loop {
             self.flush(None).await?;
             tokio::select! {
-                () = at(Some(until)) => return Ok(()),
+                done = &mut work => return Ok(done),
                 ask = self.asks.recv() => self.ask(ask.ok_or(Unheard)?),
                 () = at(self.bridge.poll_timeout()) => self.bridge.handle_timeout(now()),
                 () = self.events.closed() => return Err(Unheard),
@@ -236,10 +240,10 @@ impl Driver {
     }
 }
 
-/// Ends the connection with whoever listens to it.
-struct Pump(JoinHandle<()>);
+/// A part of a connection, which ends with whoever holds it.
+struct Task(JoinHandle<()>);
 
-impl Drop for Pump {
+impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -263,31 +267,39 @@ async fn pump(mut events: EventLoop, news: mpsc::Sender<News>) {
     }
 }
 
-fn options(settings: &Settings) -> Result<MqttOptions, &'static str> {
-    let url = settings.url.as_str();
-    if url.starts_with("mqtts://") {
-        return Err(
-            "`mqtt.url` is mqtts://, and the hub speaks MQTT without TLS only; let the broker listen on mqtt:// within the house",
-        );
+/// A client, its loop, which has yet to be turned, and what carries its words where there is TLS.
+async fn dial(
+    address: &Address,
+    name: &str,
+    settings: &Settings,
+    sends_max: usize,
+) -> Result<(AsyncClient, EventLoop, Option<Task>), TunnelError> {
+    let mut options = MqttOptions::new(name, &address.host, address.port);
+    let mut carrier = None;
+    if address.is_tls {
+        let within = Duration::from_secs(CONNECT_S);
+        let tunnel = Tunnel::dig(address, settings.ca_file.clone(), name, within).await?;
+        options = MqttOptions::new(name, &tunnel.socket, address.port);
+        options.set_transport(Transport::unix());
+        carrier = Some(Task(tokio::spawn(tunnel.carry())));
     }
-    let address = url.strip_prefix("mqtt://").unwrap_or(url).trim_end_matches('/');
-    // The last colon is the port's, unless it stands within an IPv6 address in brackets.
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => {
-            (host, port.parse().map_err(|_| "`mqtt.url` has no port that is a number")?)
-        }
-        _ => (address, PORT),
-    };
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|_| "the system gives no random numbers")?;
-    // One hub must not drive another from the broker: a client's name is its own.
-    let name = format!("hearth-{:016x}", u64::from_ne_bytes(random));
-    let mut options = MqttOptions::new(name, host, port);
     options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     if let Some(username) = &settings.username {
         options.set_credentials(username, settings.password.as_ref().map_or("", |password| password.expose()));
     }
-    Ok(options)
+    let (client, mut events) = AsyncClient::new(options, sends_max);
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    network.set_connection_timeout(CONNECT_S);
+    events.set_network_options(network);
+    Ok((client, events, carrier))
+}
+
+/// A client's name, which is its own: one hub must not drive another from the broker.
+fn name() -> Result<String, &'static str> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|_| "the system gives no random numbers")?;
+    Ok(format!("hearth-{:016x}", u64::from_ne_bytes(random)))
 }
 
 fn qos(level: u8) -> QoS {
@@ -295,6 +307,20 @@ fn qos(level: u8) -> QoS {
         0 => QoS::AtMostOnce,
         1 => QoS::AtLeastOnce,
         _ => QoS::ExactlyOnce,
+    }
+}
+
+/// What a connection with TLS that did not come about is to the owner.
+fn undug(error: &TunnelError, settings: &Settings) -> RadioStatus {
+    let url = &settings.url;
+    match error {
+        TunnelError::Refused(why) => {
+            RadioStatus::Refused { why: format!("the hub does not speak to the MQTT broker at {url}: {why}").into() }
+        }
+        TunnelError::Io(error) => {
+            RadioStatus::Down { why: format!("there is no MQTT broker with TLS at {url}: {error}").into() }
+        }
+        TunnelError::Timeout => RadioStatus::Down { why: format!("the MQTT broker at {url} does not answer").into() },
     }
 }
 

@@ -2,6 +2,7 @@
 //! `.ci/peers/zigbee2mqtt`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -17,39 +18,34 @@ use crate::home::DeviceSource;
 /// No step of a test takes longer; on a busy machine some are slow.
 const STEP: Duration = Duration::from_secs(20);
 
-fn settings(url: &str) -> Settings {
-    Settings { url: url.into(), base_topic: "zigbee2mqtt".into(), username: None, password: None, qos: 0 }
-}
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-#[test]
-fn the_address_is_taken_apart() {
-    for (url, host, port) in [
-        ("mqtt://127.0.0.1:1884", "127.0.0.1", 1884),
-        ("mqtt://broker.lan", "broker.lan", 1883),
-        ("mqtt://broker.lan/", "broker.lan", 1883),
-        ("mqtt://[::1]:1885", "[::1]", 1885),
-        ("mqtt://[fe80::1]", "[fe80::1]", 1883),
-    ] {
-        assert_eq!(options(&settings(url)).unwrap().broker_address(), (host.to_owned(), port), "{url}");
+fn settings(url: &str) -> Settings {
+    Settings {
+        url: url.into(),
+        base_topic: "zigbee2mqtt".into(),
+        username: None,
+        password: None,
+        ca_file: None,
+        qos: 0,
     }
-    assert!(options(&settings("mqtts://broker.lan")).unwrap_err().contains("without TLS"));
-    assert!(options(&settings("mqtt://broker.lan:many")).is_err());
 }
 
 #[test]
 fn each_client_has_a_name_of_its_own() {
-    let name = || options(&settings("mqtt://127.0.0.1")).unwrap().client_id();
-    assert_ne!(name(), name());
+    assert_ne!(name().unwrap(), name().unwrap());
 }
 
-#[test]
-fn a_password_goes_to_the_broker_and_into_no_error() {
+#[tokio::test]
+async fn a_password_goes_to_the_broker_and_into_no_error() {
     let settings = Settings {
         username: Some("hub".into()),
         password: Some(Secret::new("hunter2")),
         ..settings("mqtt://127.0.0.1:1883")
     };
-    let login = options(&settings).unwrap().credentials().unwrap();
+    let address = Address::of(&settings.url).unwrap();
+    let Ok((_, events, _)) = dial(&address, "hub", &settings, 1).await else { panic!("nobody was dialled yet") };
+    let login = events.mqtt_options.credentials().unwrap();
     assert_eq!((login.username.as_str(), login.password.as_str()), ("hub", "hunter2"));
     let refused = ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized);
     let RadioStatus::Refused { why } = lost(&refused, &settings) else { panic!("it is for the owner to mend") };
@@ -68,7 +64,7 @@ fn other_failures_are_tried_again() {
 async fn an_address_that_can_never_work_is_refused_and_that_is_all() {
     let (events, mut told) = mpsc::channel(4);
     let (_asks, asked) = mpsc::channel(1);
-    run(&settings("mqtts://broker.lan"), asked, events).await;
+    run(&settings("mqtt://broker.lan:many"), asked, events).await;
     assert!(matches!(told.recv().await, Some(SourceEvent::Radio(RadioStatus::Refused { .. }))));
 }
 
@@ -83,8 +79,11 @@ struct Pair {
 
 impl Pair {
     async fn start(change: impl FnOnce(&mut Settings)) -> Pair {
-        let broker = Broker::start(SocketAddr::from(([127, 0, 0, 1], 0))).await;
-        let mut settings = settings(&format!("mqtt://{}", broker.address()));
+        Pair::start_at(Broker::start(LOOPBACK).await, "mqtt", change)
+    }
+
+    fn start_at(broker: Broker, scheme: &str, change: impl FnOnce(&mut Settings)) -> Pair {
+        let mut settings = settings(&format!("{scheme}://{}", broker.address()));
         change(&mut settings);
         let hub = Arc::new(Zigbee2mqtt::new(settings));
         let (events, told) = mpsc::channel(64);
@@ -190,7 +189,7 @@ async fn a_broker_that_does_not_know_the_hub_is_for_the_owner() {
 
 #[tokio::test]
 async fn no_broker_is_said_and_looked_for_again() {
-    let place = Broker::start(SocketAddr::from(([127, 0, 0, 1], 0))).await.address();
+    let place = Broker::start(LOOPBACK).await.address();
     let mut pair = Pair::start(|settings| settings.url = format!("mqtt://{place}")).await;
     pair.until(
         |event| matches!(event, SourceEvent::Radio(RadioStatus::Down { why }) if why.contains("no MQTT broker")),
@@ -226,7 +225,7 @@ async fn it_ends_when_nobody_listens() {
 
 #[tokio::test]
 async fn it_is_found_where_it_has_spoken() {
-    let broker = Broker::start(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let broker = Broker::start(LOOPBACK).await;
     let settings = settings(&format!("mqtt://{}", broker.address()));
     let there = tokio::spawn({
         let settings = settings.clone();
@@ -238,4 +237,72 @@ async fn it_is_found_where_it_has_spoken() {
     assert!(in_time(there).await.unwrap());
     drop((broker, client));
     assert!(!in_time(is_there(&settings)).await, "there is no broker any more");
+}
+
+/// The authority of the broker's certificate.
+fn authority() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/adapters/devices/zigbee2mqtt/testdata/ca.pem")
+}
+
+#[tokio::test]
+async fn a_broker_with_tls_is_spoken_to_with_tls() {
+    let broker = Broker::start_with_tls(LOOPBACK).await;
+    let mut pair = Pair::start_at(broker, "mqtts", |settings| settings.ca_file = Some(authority()));
+    for _ in 0..2 {
+        let mut client = pair.up().await;
+        let answer = tokio::spawn(pair.set("ON"));
+        command(&mut client).await;
+        client.say("zigbee2mqtt/hall/lamp", r#"{"state":"ON"}"#, false).await;
+        client.say("zigbee2mqtt/hall/lamp", r#"{"state":"ON"}"#, false).await;
+        assert_eq!(in_time(answer).await.unwrap(), Ok(json!({"state": "ON"})));
+        // A whole list is longer than what lies between the two ends.
+        client.say("zigbee2mqtt/bridge/info", vec![b' '; 4 * 1024 * 1024], true).await;
+        drop(client);
+        pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Down { .. }))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_strangers_is_for_the_owner() {
+    // Of nobody who is known publicly, and of no such name.
+    for (name, ca_file) in [("127.0.0.1", None), ("127.0.0.2", Some(authority()))] {
+        let broker = Broker::start_with_tls(SocketAddr::from(([0, 0, 0, 0], 0))).await;
+        let url = format!("mqtts://{name}:{}", broker.address().port());
+        let mut pair = Pair::start_at(broker, "mqtts", |settings| (settings.url, settings.ca_file) = (url, ca_file));
+        let error = in_time(pair.broker.turned_away()).await;
+        let told = pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Refused { .. }))).await;
+        let SourceEvent::Radio(RadioStatus::Refused { why }) = told else { unreachable!() };
+        assert!(why.contains("`mqtt.ca_file`") && why.contains("certificate"), "{why} ({error})");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_is_no_file_is_for_the_owner() {
+    let mut pair = Pair::start_at(Broker::start_with_tls(LOOPBACK).await, "mqtts", |settings| {
+        settings.ca_file = Some("/nowhere/ca.pem".into());
+    });
+    let told = pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Refused { .. }))).await;
+    assert!(matches!(told, SourceEvent::Radio(RadioStatus::Refused { why }) if why.contains("/nowhere/ca.pem")));
+}
+
+#[tokio::test]
+async fn a_broker_without_tls_is_not_spoken_to_plainly() {
+    let mut pair = Pair::start_at(Broker::start(LOOPBACK).await, "mqtts", |settings| {
+        settings.password = Some(Secret::new("hunter2"))
+    });
+    // Plain MQTT begins with CONNECT; this is a TLS greeting, which the broker cannot read.
+    assert_eq!(in_time(pair.broker.first_byte()).await, 0x16);
+    pair.until(|event| matches!(event, SourceEvent::Radio(RadioStatus::Down { why }) if why.contains("with TLS")))
+        .await;
+}
+
+#[tokio::test]
+async fn it_is_found_behind_tls() {
+    let broker = Broker::start_with_tls(LOOPBACK).await;
+    let settings = Settings { ca_file: Some(authority()), ..settings(&format!("mqtts://{}", broker.address())) };
+    let there = tokio::spawn(async move { is_there(&settings).await });
+    let mut client = in_time(broker.accept(ConnectReturnCode::Success)).await;
+    in_time(client.until_subscribed("zigbee2mqtt/bridge/state")).await;
+    client.say("zigbee2mqtt/bridge/state", "online", true).await;
+    assert!(in_time(there).await.unwrap());
 }

@@ -1,6 +1,8 @@
 //! Devices through a running Zigbee2MQTT and its MQTT broker, under the same names and properties. `bridge` and what it is made of
-//! (`roster`, `command`, `request`, `evidence`) are a state machine without a socket or a clock; `driver` is the I/O.
+//! (`roster`, `command`, `request`, `evidence`) are a state machine without a socket or a clock; `driver` is the I/O, `tunnel`
+//! its TLS.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
@@ -18,6 +20,7 @@ use out::Answer;
 use refusal::body;
 use request::Request;
 
+mod address;
 mod backup;
 mod bridge;
 #[cfg(test)]
@@ -38,6 +41,7 @@ mod request;
 mod roster;
 #[cfg(test)]
 mod testing;
+mod tunnel;
 
 /// Questions that wait for the driver.
 const ASKS_MAX: usize = 64;
@@ -45,11 +49,13 @@ const ASKS_MAX: usize = 64;
 /// Where Zigbee2MQTT is found: the `mqtt` section of the configuration, and the password that it names.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `mqtt://host[:port]`.
+    /// `mqtt://host[:port]` or `mqtts://host[:port]`.
     pub url: String,
     pub base_topic: String,
     pub username: Option<String>,
     pub password: Option<Secret>,
+    /// Whom the broker's certificate has to come from; `None`: a public authority.
+    pub ca_file: Option<PathBuf>,
     /// Quality of service of commands and subscriptions, 0 to 2.
     pub qos: u8,
 }
