@@ -96,10 +96,9 @@ impl Bridge {
     pub fn handle_connected(&mut self, now: Now) {
         self.connected = Some(now.at);
         self.is_online = None;
-        for device in self.devices.values_mut() {
-            // Who knows what was said meanwhile.
-            device.is_whole = false;
-        }
+        self.was_deaf();
+        // What the broker keeps comes first, and then nobody is asked for it.
+        self.first_read_at = None;
         self.is_told = false;
         let bridge = ["state", "info", "devices", "groups", "event", "logging", "response/#"];
         let mut topics: Vec<String> = bridge.iter().map(|topic| format!("{}/bridge/{topic}", self.base)).collect();
@@ -233,7 +232,9 @@ impl Bridge {
 
     fn state(&mut self, payload: &[u8], now: Now) {
         if let Some(is_online) = online(payload) {
-            self.is_online = Some(is_online);
+            if self.is_online.replace(is_online) == Some(false) && is_online {
+                self.was_deaf();
+            }
             self.refresh(now);
         }
     }
@@ -246,8 +247,13 @@ impl Bridge {
         for id in ids {
             let is_optimistic = self.is_optimistic(&id);
             let is_logged = self.is_logged();
+            let is_watched = self.is_watched(&id);
             let device = self.devices.get_mut(&id).expect("it is of the list");
             (device.is_optimistic, device.is_logged) = (is_optimistic, is_logged);
+            if !is_watched && device.listed.info.available.take().is_some() {
+                let info = device.listed.info.clone();
+                self.tell(SourceEvent::Device(Box::new(info)));
+            }
         }
         let is_open = self.info["permit_join"].as_bool().unwrap_or(false);
         let until = self.info["permit_join_end"].as_u64().filter(|until| *until > now.unix_ms);
@@ -260,6 +266,18 @@ impl Bridge {
         let config = &self.info["config"];
         let own = config["devices"][&*id.0]["optimistic"].as_bool();
         own.or(config["device_options"]["optimistic"].as_bool()).unwrap_or(true)
+    }
+
+    /// Whether it looks after the device's reach. Where it does not any more, its last word of it stays on the broker for good.
+    pub(super) fn is_watched(&self, id: &DeviceId) -> bool {
+        let config = &self.info["config"];
+        let is_on = |setting: &Value| match setting {
+            Value::Null => None,
+            Value::Object(all) => Some(all.get("enabled").is_none_or(|enabled| *enabled != false)),
+            setting => Some(*setting != false),
+        };
+        let own = is_on(&config["devices"][&*id.0]["availability"]);
+        own.or_else(|| is_on(&config["availability"])).unwrap_or(true)
     }
 
     fn set_permit(&mut self, until_ms: Option<UnixMillis>, now: Now) {

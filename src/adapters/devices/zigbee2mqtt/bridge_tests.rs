@@ -4,7 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::adapters::devices::zigbee2mqtt::request::{Request, firmware};
-use crate::adapters::devices::zigbee2mqtt::testing::{LAMP, NEW, PLUG, REMOTE, SENSOR, World, binary, house, id};
+use crate::adapters::devices::zigbee2mqtt::testing::{
+    LAMP, NEW, PLUG, REMOTE, SENSOR, World, binary, entry, house, id,
+};
 use crate::home::{Firmware, Membership, PairingWish};
 
 #[test]
@@ -143,6 +145,94 @@ fn at_the_start_what_has_mains_is_asked_once() {
     world.told();
     world.say("plug", json!({"state": "ON", "power": 5}));
     assert!(matches!(&world.told()[..], [SourceEvent::State { is_old: true, .. }]));
+}
+
+#[test]
+fn after_a_silence_what_has_mains_is_asked_again() {
+    let asked = |world: &mut World| {
+        world.pass(5_000);
+        let topics = world.sent().into_iter().map(|(topic, _)| topic);
+        topics.filter(|topic| topic.ends_with("/get")).collect::<Vec<_>>()
+    };
+    let get = |id: &str| format!("zigbee2mqtt/{id}/get");
+    let mut world = World::home();
+    assert_eq!(asked(&mut world), [""; 0], "nothing was missed");
+
+    let gone = RadioStatus::Down { why: "the broker is away".into() };
+    world.bridge.handle_disconnected(gone, world.now());
+    world.bridge.handle_connected(world.now());
+    world.drain();
+    world.message("bridge/state", br#"{"state":"online"}"#, true);
+    world.message("bridge/devices", house().to_string().as_bytes(), true);
+    world.message("hall/lamp", br#"{"state":"ON"}"#, true);
+    assert_eq!(asked(&mut world), [get(PLUG)], "the lamp's state was kept on the broker");
+    world.told();
+    world.say("plug", json!({"state": "ON", "power": 3}));
+    assert!(matches!(&world.told()[..], [SourceEvent::State { is_old: true, .. }]), "it is not known since when");
+    world.say("plug", json!({"state": "OFF", "power": 0}));
+    assert!(world.told().iter().any(|event| matches!(event, SourceEvent::State { is_old: false, .. })));
+
+    world.say("bridge/state", json!({"state": "offline"}));
+    world.say("bridge/state", json!({"state": "online"}));
+    world.say("plug", json!({"state": "OFF", "power": 0}));
+    assert_eq!(asked(&mut world), [get(LAMP)], "the plug has spoken");
+    world.say("bridge/state", json!({"state": "online"}));
+    assert_eq!(asked(&mut world), [""; 0], "it was online before");
+}
+
+#[test]
+fn a_reach_that_nobody_looks_after_is_not_known() {
+    let mut world = World::home();
+    let available = |world: &World, of: &str| world.bridge.devices[&id(of)].listed.info.available;
+    world.message("plug/availability", br#"{"state":"offline"}"#, true);
+    world.message("hall/lamp/availability", br#"{"state":"offline"}"#, true);
+    world.told();
+    let config = json!({"availability": {"enabled": false}, "devices": {LAMP: {"availability": true}}});
+    world.say("bridge/info", json!({"config": config}));
+    assert_eq!((available(&world, PLUG), available(&world, LAMP)), (None, Some(false)));
+    let told = world.told();
+    assert!(matches!(&told[..], [SourceEvent::Device(info)] if info.id == id(PLUG)), "{told:?}");
+    world.message("plug/availability", br#"{"state":"offline"}"#, true);
+    assert_eq!(world.told(), []);
+    world.say("bridge/info", json!({"config": {"availability": {"enabled": true}}}));
+    world.message("plug/availability", br#"{"state":"online"}"#, true);
+    assert_eq!(available(&world, PLUG), Some(true));
+    for (config, is_watched) in [
+        (json!({}), true),
+        (json!({"availability": false}), false),
+        (json!({"availability": {"active": {"timeout": 10}}}), true),
+        (json!({"availability": {"enabled": true}, "devices": {PLUG: {"availability": false}}}), false),
+    ] {
+        world.say("bridge/info", json!({"config": config}));
+        assert_eq!(world.bridge.is_watched(&id(PLUG)), is_watched, "{config}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_hides_nothing() {
+    let mut world = World::home();
+    let now_ms = world.now().unix_ms;
+    world.say("climate", json!({"temperature": 20, "last_seen": now_ms + 3_600_000}));
+    assert!(world.told().contains(&SourceEvent::Seen { id: id(SENSOR), at_ms: now_ms }));
+    world.pass(1_000);
+    world.say("climate", json!({"temperature": 21, "last_seen": now_ms + 3_601_000}));
+    assert!(world.told().contains(&SourceEvent::Seen { id: id(SENSOR), at_ms: now_ms + 1_000 }));
+}
+
+#[test]
+fn a_long_list_is_few_packets() {
+    let mut bridge = Bridge::new("zigbee2mqtt", "hearth-test");
+    let now = World::home().now();
+    bridge.handle_connected(now);
+    while bridge.poll().is_some() {}
+    let list: Vec<Value> = (0..1024)
+        .map(|number| {
+            entry(&format!("0x{number:016x}"), &format!("d{number}"), "Router", "Mains (single phase)", json!([]))
+        })
+        .collect();
+    bridge.handle_message("zigbee2mqtt/bridge/devices", Value::from(list).to_string().as_bytes(), true, now);
+    let subscribes = std::iter::from_fn(|| bridge.poll()).filter(|out| matches!(out, Out::Subscribe(_))).count();
+    assert_eq!(subscribes, 1);
 }
 
 #[test]

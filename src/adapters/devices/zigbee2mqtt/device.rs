@@ -15,7 +15,9 @@ pub struct Device {
     pub commands: VecDeque<Command>,
     /// Its state was published since the list came, whole as Zigbee2MQTT's memory of it is.
     pub is_whole: bool,
-    /// It was asked for its state at the start: what comes back is old news.
+    /// Its state was published, or kept on the broker, since somebody listens again.
+    pub is_heard: bool,
+    /// It was asked for its state because nobody had listened: what comes back is old news.
     pub is_first_read: bool,
 }
 

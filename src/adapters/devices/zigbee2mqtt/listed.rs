@@ -27,6 +27,13 @@ pub struct Listed {
     pub info: DeviceInfo,
 }
 
+impl Listed {
+    /// Whether it answers at once: it has mains, and has told what it is.
+    pub fn is_awake(&self) -> bool {
+        self.info.interviewed && self.info.power != Power::Battery && !self.is_disabled
+    }
+}
+
 /// `None` for the coordinator and for what has no IEEE address.
 pub fn listed(entry: &Value) -> Option<Listed> {
     let id = device_id(entry.get("ieee_address")?.as_str()?)?;

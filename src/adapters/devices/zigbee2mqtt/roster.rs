@@ -15,7 +15,7 @@ use super::out::{Now, Out};
 use super::refusal::body;
 use crate::common::error::ErrorCode;
 use crate::common::time::UnixMillis;
-use crate::home::{DeviceId, DeviceInfo, PairingNews, Power, SourceEvent};
+use crate::home::{DeviceId, DeviceInfo, PairingNews, SourceEvent};
 
 /// Devices taken; a Zigbee network has rarely more than 200.
 const DEVICES_MAX: usize = 1024;
@@ -87,7 +87,7 @@ impl Bridge {
         }
         let (topic, info) = (new.topic.clone(), new.info.clone());
         let is_optimistic = self.is_optimistic(&id);
-        if info.interviewed && info.power != Power::Battery && !new.is_disabled {
+        if new.is_awake() {
             self.first_reads.push_back(id.clone());
         }
         let is_logged = self.is_logged();
@@ -97,6 +97,7 @@ impl Bridge {
             is_logged,
             commands: VecDeque::new(),
             is_whole: false,
+            is_heard: false,
             is_first_read: false,
         };
         self.devices.insert(id.clone(), device);
@@ -117,7 +118,12 @@ impl Bridge {
 
     fn subscribe(&mut self, id: &DeviceId, topic: &str) {
         self.by_topic.insert(topic.into(), id.clone());
-        self.out.push_back(Out::Subscribe(self.topics_of(topic).into()));
+        let topics = self.topics_of(topic);
+        // A long list is a few packets, and not two for each of its devices.
+        match self.out.back_mut() {
+            Some(Out::Subscribe(waiting)) => waiting.extend(topics),
+            _ => self.out.push_back(Out::Subscribe(topics.into())),
+        }
     }
 
     fn unsubscribe(&mut self, id: &DeviceId, topic: &str) {
@@ -237,6 +243,9 @@ impl Bridge {
     }
 
     pub(super) fn available(&mut self, id: &DeviceId, available: bool) {
+        if !self.is_watched(id) {
+            return;
+        }
         let Some(device) = self.devices.get_mut(id).filter(|device| !device.listed.is_disabled) else { return };
         if device.listed.info.available.replace(available) != Some(available) {
             self.tell(SourceEvent::Availability { id: id.clone(), available });
@@ -254,6 +263,7 @@ impl Bridge {
     /// A device's state, whole or in part.
     pub(super) fn published(&mut self, id: &DeviceId, mut state: Map<String, Value>, is_retained: bool, now: Now) {
         let Some(device) = self.devices.get_mut(id) else { return };
+        device.is_heard = true;
         state.remove("device"); // `mqtt.include_device_information`
         let last_seen_ms = state.remove("last_seen").as_ref().and_then(moment);
         let known = &device.listed.info.state;
@@ -277,7 +287,10 @@ impl Bridge {
         if !is_retained {
             self.command_published(id, &state, &changes, now);
         }
-        if let Some(at_ms) = last_seen_ms.or((is_own && !is_old).then_some(now.unix_ms)) {
+        // Its clock may be another: what is yet to come would hide all that is.
+        if let Some(at_ms) =
+            last_seen_ms.map(|at_ms| at_ms.min(now.unix_ms)).or((is_own && !is_old).then_some(now.unix_ms))
+        {
             self.seen(id, at_ms);
         }
         let is_whole = !is_retained && self.has_cache();
@@ -297,8 +310,18 @@ impl Bridge {
         self.command_next(id, now);
     }
 
-    /// At the start nothing is known of what stands in the house, for Zigbee2MQTT keeps states on the broker only where it is told
-    /// to (`retain`). What has mains is asked for one property, one device after another; with the answer comes all that is remembered.
+    /// Nobody has listened for a while: to the broker, or to the devices. What was said meanwhile is said to nobody again.
+    pub(super) fn was_deaf(&mut self) {
+        for device in self.devices.values_mut() {
+            (device.is_whole, device.is_heard) = (false, false);
+        }
+        let awake = self.devices.iter().filter(|(_, device)| device.listed.is_awake());
+        self.first_reads = awake.map(|(id, _)| id.clone()).collect();
+    }
+
+    /// At the start and after a silence nobody knows what stands in the house, for Zigbee2MQTT keeps states on the broker only where
+    /// it is told to (`retain`). What has mains is asked for one property, one device after another; with the answer comes all that
+    /// is remembered.
     pub(super) fn first_read(&mut self, now: Now) {
         if !self.is_up() || self.first_read_at.is_none_or(|at| now.at < at) {
             return;
@@ -306,8 +329,7 @@ impl Bridge {
         while let Some(id) = self.first_reads.pop_front() {
             let Some(device) = self.devices.get_mut(&id) else { continue };
             let property = marker(&device.believed());
-            let (Some(property), true, false) = (property, device.listed.info.state.is_empty(), device.is_away())
-            else {
+            let (Some(property), true, false) = (property, !device.is_heard, device.is_away()) else {
                 continue;
             };
             device.is_first_read = true;
