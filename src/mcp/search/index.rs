@@ -1,13 +1,15 @@
 //! An index over tools: BM25F (Robertson, Zaragoza: "The Probabilistic Relevance Framework", 2009, §3.6) over their names,
 //! titles, descriptions and arguments. Built from definitions, asked with words. Pure.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
 use super::lexicon::{self, PHRASE_WORDS_MAX};
+use super::slips::{is_common, is_slip_of_empty, slips};
 use super::stem::stem;
-use super::words::{WORD_BYTES_MAX, Word, all_words, words};
+use super::words::{Word, all_words, words};
 use crate::mcp::definition::Definition;
 
 /// How soon more of the same word counts no more.
@@ -29,7 +31,7 @@ const OWN: f32 = 0.5;
 /// How much counts of what else a word may mean in the same tool.
 const MORE: f32 = 0.4;
 
-/// What a word is worth that is only spelt nearly the same, or begins the same.
+/// What a word is worth that only begins the same, or is one of two that were written as one.
 const NEARLY: f32 = 0.5;
 
 /// The most words that an unknown one is taken for.
@@ -148,7 +150,8 @@ impl Index {
         let (mut named, mut now_named) = (vec![0.0_f32; scores.len()], vec![0.0_f32; scores.len()]);
         let mut asked = all_words(question);
         asked.truncate(ASKED_MAX);
-        for Part { terms, worth } in self.parts(&asked) {
+        let mended = self.mend(&mut asked);
+        for Part { terms, worth } in self.parts(&asked, mended) {
             let postings: Vec<_> = terms.iter().map(|(term, worth)| (self.postings(term), *worth)).collect();
             // The best of what a word may mean counts, and the rest a little: who says `forget` to a memory that can delete means that.
             let mut hit = Vec::new();
@@ -191,7 +194,7 @@ impl Index {
     }
 
     /// What is asked for, part by part: phrases that mean something of their own, words, and pairs of words that tools write as one.
-    fn parts(&self, asked: &[Word]) -> Vec<Part> {
+    fn parts(&self, asked: &[Word], mut mended: BTreeMap<usize, Mended>) -> Vec<Part> {
         let mut parts = Vec::new();
         let mut in_phrase = vec![false; asked.len()];
         for at in 0..asked.len() {
@@ -206,21 +209,23 @@ impl Index {
                 }
             }
         }
-        let (mut seen, mut unknown): (Vec<&str>, _) = (Vec::new(), 0);
+        let mut seen: Vec<&str> = Vec::new();
+        let unknown = self.unknown(asked);
         for (nth, (word, in_phrase)) in asked.iter().zip(in_phrase).enumerate() {
             if word.is_empty || seen.contains(&&*word.stem) {
                 continue;
             }
             seen.push(&word.stem);
-            // A name within a question is nobody's slip of the keys.
             let mut terms = lexicon::like(&word.stem);
-            let is_unknown = terms.is_empty() && !self.terms.contains_key(&word.stem);
-            if is_unknown && unknown < UNKNOWN_MAX && !(word.is_name && nth > 0) {
-                unknown += 1;
-                terms = self.meant_by_slip(&word.stem);
+            if unknown.contains(&nth) {
+                terms = self.meant_by_part(&word.stem);
             }
             terms.push((word.stem.clone(), 1.0));
             let weak = if WEAK.contains(&&*word.stem) { IN_WEAK } else { 1.0 };
+            for term in mended.remove(&nth).unwrap_or_default().also {
+                terms.extend(lexicon::like(&term).into_iter().map(|(term, worth)| (term, worth * NEARLY)));
+                terms.push((term, NEARLY));
+            }
             parts.push(Part { terms, worth: if in_phrase { IN_PHRASE } else { weak } });
         }
         for pair in asked.windows(2) {
@@ -243,7 +248,7 @@ impl Index {
     }
 
     /// The terms that an unknown word may stand for, each with its worth.
-    fn meant_by_slip(&self, word: &str) -> Vec<(Box<str>, f32)> {
+    fn meant_by_part(&self, word: &str) -> Vec<(Box<str>, f32)> {
         let mut terms = Vec::new();
         for other in self.nearly(word) {
             terms.extend(lexicon::like(&other).into_iter().map(|(term, worth)| (term, worth * NEARLY)));
@@ -262,34 +267,97 @@ impl Index {
         (1.0 + (all - having + 0.5) / (having + 0.5)).ln()
     }
 
-    /// Known words that an unknown one may be: two words written as one, one that begins with the other, a slip of the keys.
-    fn nearly<'a>(&'a self, word: &'a str) -> Vec<Box<str>> {
+    /// The places of words that nobody knows. A name within a question is nobody's slip of the keys, and a word of every day neither.
+    fn unknown(&self, asked: &[Word]) -> Vec<usize> {
+        let is_unknown = |(at, word): (usize, &Word)| {
+            let is_word = word.is_empty || word.is_name && at > 0 || self.is_known(&word.stem);
+            (!is_word && !WEAK.contains(&&*word.stem) && !is_common(word)).then_some(at)
+        };
+        asked.iter().enumerate().filter_map(is_unknown).take(UNKNOWN_MAX).collect()
+    }
+
+    fn is_known(&self, stem: &str) -> bool {
+        self.terms.contains_key(stem) || lexicon::is_known(stem)
+    }
+
+    /// Slips of the keys put right, before phrases are looked for: `trun the fann on`.
+    fn mend(&self, asked: &mut [Word]) -> BTreeMap<usize, Mended> {
+        let mut all = BTreeMap::new();
+        for at in self.unknown(asked) {
+            let word = &mut asked[at];
+            if is_slip_of_empty(&word.written) {
+                word.is_empty = true;
+            } else if let Some((term, mut mended)) = self.mended(word) {
+                match mended.is_guess {
+                    true => mended.also.push(term),
+                    false => word.stem = term,
+                }
+                all.insert(at, mended);
+            }
+        }
+        all
+    }
+
+    /// The word that was meant by one that nobody knows: the one with the fewest slips, rather with a letter too many or too few
+    /// than with another, rather of tools than of the tables, with the same first letter, and that more tools have.
+    fn mended(&self, word: &Word) -> Option<(Box<str>, Mended)> {
+        if word.stem.len() < 3 || word.stem.bytes().any(|letter| letter.is_ascii_digit()) {
+            return None;
+        }
+        let meant = self.known().filter_map(|term| {
+            let both = [&word.stem, &word.written].into_iter();
+            let slips = both.filter_map(|word| slips(word, term)).min()?;
+            let (having, begins) = (self.postings(term).len(), term.as_bytes()[0] == word.stem.as_bytes()[0]);
+            Some(((Reverse(slips), having > 0, begins, having, Reverse(term)), term))
+        });
+        let mut meant: Vec<_> = meant.collect();
+        meant.sort_unstable_by(|a, b| b.cmp(a));
+        meant.dedup();
+        let ((Reverse((slips, is_guess)), ..), term) = *meant.first()?;
+        if slips > 1 && self.cut(&word.stem).is_some() {
+            return None;
+        }
+        let also = meant.iter().skip(1).filter(|((Reverse((other, _)), ..), also)| *other == slips && *also != term);
+        Some((term.into(), Mended { is_guess, also: also.take(NEARLY_MAX).map(|(_, term)| (*term).into()).collect() }))
+    }
+
+    fn known<'a>(&'a self) -> impl Iterator<Item = &'a str> {
+        let ours = self.terms.keys().map(|term| -> &'a str { term });
+        ours.chain(lexicon::stems().map(|term| -> &'a str { term }))
+    }
+
+    /// Two known words that were written as one.
+    fn cut(&self, word: &str) -> Option<[Box<str>; 2]> {
+        let cuts =
+            (3..word.len().saturating_sub(2)).filter(|at| word.is_char_boundary(*at)).map(|at| word.split_at(at));
+        cuts.map(|(a, b)| [stem(a), stem(b)]).find(|two| two.iter().all(|word| self.is_known(word)))
+    }
+
+    /// Known words that an unknown one may be: two words written as one, one that begins with the other.
+    fn nearly(&self, word: &str) -> Vec<Box<str>> {
         if word.len() < 3 || word.bytes().all(|letter| letter.is_ascii_digit()) {
             return Vec::new();
         }
-        let is_known = |word: &str| self.terms.contains_key(word) || lexicon::is_known(word);
-        let cuts =
-            (3..word.len().saturating_sub(2)).filter(|at| word.is_char_boundary(*at)).map(|at| word.split_at(at));
-        let two = cuts.map(|(a, b)| (stem(a), stem(b))).find(|(a, b)| is_known(a) && is_known(b));
-        if let Some((a, b)) = two {
-            return vec![a, b];
+        if let Some(two) = self.cut(word) {
+            return two.into();
         }
-        let known = || {
-            self.terms.keys().map(|term| -> &'a str { term }).chain(lexicon::stems().map(|term| -> &'a str { term }))
-        };
         let begins =
-            |term: &&'a str| word.len().min(term.len()) >= 4 && (term.starts_with(word) || word.starts_with(*term));
-        let mut found: Vec<&str> = known().filter(begins).collect();
-        let wrong = known().filter_map(|term| Some((slips(word, term)?, term)));
-        let mut wrong: Vec<_> = wrong.collect();
-        let least = wrong.iter().map(|(slips, _)| *slips).min();
-        wrong.retain(|(slips, _)| Some(*slips) == least);
-        found.extend(wrong.into_iter().map(|(_, term)| term));
+            |term: &&str| word.len().min(term.len()) >= 4 && (term.starts_with(word) || word.starts_with(*term));
+        let mut found: Vec<&str> = self.known().filter(begins).collect();
         found.sort_unstable();
         found.dedup();
         found.truncate(NEARLY_MAX);
         found.into_iter().map(Into::into).collect()
     }
+}
+
+/// What is known of a word in which a slip was put right.
+#[derive(Default)]
+struct Mended {
+    /// Whether another letter stands in it, as in words that are no slips at all.
+    is_guess: bool,
+    /// What else may have been meant.
+    also: Vec<Box<str>>,
 }
 
 /// Something that is asked for.
@@ -313,43 +381,6 @@ fn phrases(asked: &[Word], at: usize) -> impl Iterator<Item = Vec<usize>> {
 /// Words that stand side by side, written as one: tools say `readfile` and `webhook`.
 fn joined(words: &[Word]) -> impl Iterator<Item = Box<str>> {
     words.windows(2).map(|pair| format!("{}{}", pair[0].stem, pair[1].stem).into())
-}
-
-/// How many letters are wrong, missing, or too many, or have changed places (optimal string alignment), where it is few enough
-/// that one may be meant by the other.
-fn slips(word: &str, term: &str) -> Option<usize> {
-    let (a, b) = (word.as_bytes(), term.as_bytes());
-    let shorter = a.len().min(b.len());
-    // A short word has to begin the same, to be taken for another.
-    let most = match shorter {
-        0..=2 => return None,
-        3..=4 if a[0] != b[0] => return None,
-        3..=6 => 1,
-        _ => 2,
-    };
-    if a.len().abs_diff(b.len()) > most || a.len() > WORD_BYTES_MAX || b.len() > WORD_BYTES_MAX {
-        return None;
-    }
-    let mut rows = [[0_usize; WORD_BYTES_MAX + 1]; 3];
-    (0..=b.len()).for_each(|at| rows[0][at] = at);
-    for i in 1..=a.len() {
-        let (now, last, before) = (i % 3, (i - 1) % 3, (i + 1) % 3);
-        rows[now][0] = i;
-        let mut least = i;
-        for j in 1..=b.len() {
-            let wrong = rows[last][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut cost = wrong.min(rows[last][j] + 1).min(rows[now][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                cost = cost.min(rows[before][j - 2] + 1);
-            }
-            rows[now][j] = cost;
-            least = least.min(cost);
-        }
-        if least > most {
-            return None;
-        }
-    }
-    Some(rows[a.len() % 3][b.len()]).filter(|slips| *slips <= most)
 }
 
 /// One tool as words.

@@ -5,33 +5,44 @@ use super::stem::stem;
 /// Words longer than this are cut: no word of a person is longer.
 pub const WORD_BYTES_MAX: usize = 32;
 
-/// Words that say nothing about what a tool does. Sorted.
+/// Words that say nothing about what a tool does, with those that people of other tongues leave in. Sorted.
 #[rustfmt::skip]
-const EMPTY: &[&str] = &[
-    "a", "able", "about", "actually", "again", "all", "already", "also", "am", "an", "and", "another", "any",
-    "anybody", "anything", "are", "around", "as", "at", "away", "back", "be", "been", "being", "bit", "but", "by",
-    "can", "cannot", "cant", "could", "couldn", "currently", "dear", "did", "didn", "do", "does", "doesn", "don",
-    "each", "else", "ever", "every", "everybody", "everything", "exactly", "for", "from", "gimme", "gonna", "got",
-    "guy", "had", "has", "have", "he", "hello", "help", "her", "here", "hey", "hi", "him", "his", "how", "i", "if",
-    "in", "into", "is", "isn", "it", "its", "just", "kindly", "later", "let", "lets", "like", "ll", "long", "lot",
-    "lots", "many", "may", "maybe", "me", "might", "mine", "much", "must", "my", "need", "no", "not", "now", "of",
-    "ok", "okay", "on", "once", "only", "onto", "or", "ought", "our", "out", "over", "per", "please", "possible",
-    "possibly", "put", "quickly", "re", "really", "right", "shall", "she", "should", "simply", "since", "so", "some",
-    "somebody", "someone", "something", "soon", "still", "stuff", "such", "sure", "than", "thank", "thanks", "that",
-    "the", "their", "them", "then", "there", "these", "they", "thing", "things", "this", "those", "though",
-    "through", "till", "to", "today", "tomorrow", "too", "until", "up", "upon", "us", "use", "used", "using", "ve",
-    "very", "via", "wanna", "want", "was", "wasn", "way", "we", "well", "were", "weren", "what", "whats", "when",
-    "where", "which", "who", "whose", "why", "will", "wish", "with", "within", "won", "would", "wouldn", "yes",
-    "yesterday", "yet", "you", "your",
+pub const EMPTY: &[&str] = &[
+    "a", "able", "about", "actually", "again", "all", "alle", "already", "also", "am", "an", "and", "another", "any",
+    "anybody", "anything", "are", "around", "as", "at", "auch", "away", "back", "be", "been", "being", "bit", "bitte",
+    "but", "by", "can", "cannot", "cant", "could", "couldn", "currently", "danke", "dans", "das", "dear", "del",
+    "der", "did", "didn", "do", "does", "doesn", "don", "each", "ein", "eine", "einem", "einen", "el", "else", "ever",
+    "every", "everybody", "everything", "exactly", "favor", "for", "from", "fuer", "gimme", "gonna", "got", "guy",
+    "had", "has", "have", "he", "hello", "help", "her", "here", "hey", "hi", "him", "his", "how", "i", "if", "in",
+    "into", "is", "isn", "ist", "it", "its", "just", "kindly", "las", "later", "les", "let", "lets", "like", "ll",
+    "long", "los", "lot", "lots", "many", "may", "maybe", "me", "mein", "meine", "merci", "mes", "might", "mine",
+    "mit", "moi", "mon", "much", "must", "my", "need", "nicht", "no", "noch", "not", "now", "of", "ok", "okay", "on",
+    "once", "only", "onto", "or", "ought", "our", "out", "over", "para", "per", "plait", "please", "por", "possible",
+    "possibly", "pour", "put", "que", "quel", "quelle", "quickly", "re", "really", "right", "shall", "she", "should",
+    "simply", "since", "sind", "so", "some", "somebody", "someone", "something", "soon", "still", "stuff", "such",
+    "sur", "sure", "than", "thank", "thanks", "that", "the", "their", "them", "then", "there", "these", "they",
+    "thing", "things", "this", "those", "though", "through", "till", "to", "today", "tomorrow", "too", "una", "und",
+    "une", "unser", "unsere", "until", "up", "upon", "us", "use", "used", "using", "ve", "very", "via", "von", "vous",
+    "wanna", "want", "was", "wasn", "way", "we", "well", "wer", "were", "weren", "what", "whats", "when", "where",
+    "which", "who", "whose", "why", "wie", "will", "wish", "with", "within", "won", "would", "wouldn", "yes",
+    "yesterday", "yet", "you", "your", "zum", "zur",
 ];
+
+/// How people are called: `Mr Lee` is no merge request.
+const TITLES: [&str; 5] = ["mr", "mrs", "ms", "dr", "prof"];
 
 /// Signs that are words.
 const SYMBOLS: [(char, &str); 4] = [('%', "percent"), ('$', "dollar"), ('€', "euro"), ('£', "pound")];
+
+/// What stands before the name of a channel: `#general`.
+const CHANNEL: char = '#';
 
 /// A word of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Word {
     pub stem: Box<str>,
+    /// As it was written, but folded.
+    pub written: Box<str>,
     /// Whether it says nothing by itself.
     pub is_empty: bool,
     /// Whether it begins with a capital and goes on small, as names of people and places do.
@@ -50,9 +61,9 @@ pub fn all_words(text: &str) -> Vec<Word> {
     let mut is_name = false;
     let end = |word: &mut String, is_name: &bool, words: &mut Vec<Word>| {
         if !word.is_empty() {
-            let is_empty = is_empty(word);
+            let is_empty = is_empty(word) || *is_name && TITLES.contains(&&**word);
             let stem = if is_empty { word.as_str().into() } else { stem(word) };
-            words.push(Word { stem, is_empty, is_name: *is_name });
+            words.push(Word { stem, written: word.as_str().into(), is_empty, is_name: *is_name });
             word.clear();
         }
     };
@@ -68,7 +79,11 @@ pub fn all_words(text: &str) -> Vec<Word> {
             end(&mut word, &is_name, &mut words);
         }
         if let Some((_, said)) = SYMBOLS.iter().find(|(symbol, _)| *symbol == letter) {
-            words.push(Word { stem: stem(said), is_empty: false, is_name: false });
+            words.push(Word { stem: stem(said), written: (*said).into(), is_empty: false, is_name: false });
+        }
+        let is_next_letter = letters.clone().next().is_some_and(char::is_alphabetic);
+        if letter == CHANNEL && !before.is_alphanumeric() && is_next_letter {
+            words.push(Word { stem: stem("channel"), written: "channel".into(), is_empty: false, is_name: false });
         }
         if word.is_empty() {
             is_name = letter.is_uppercase();
@@ -123,8 +138,12 @@ mod tests {
     #[test]
     fn words_are_split_folded_and_cut_to_their_stems() {
         assert_eq!(of("readFile, HTTPServer_v2"), ["read", "file", "http", "server", "v2"]);
-        assert_eq!(of("Éteins les lumières"), ["eteins", "les", "lumieres"].map(|word| stem(word).to_string()));
+        assert_eq!(of("Éteins les lumières"), ["eteins", "lumieres"].map(|word| stem(word).to_string()));
         assert_eq!(of("please show me all of my files"), ["show", "file"]);
+        assert_eq!(
+            of("Mr Lee in #general, MR 5, # 1"),
+            ["lee", "channel", "general", "mr", "5", "1"].map(|word| stem(word).to_string())
+        );
         assert_eq!(of(&"xy".repeat(250))[0].len(), WORD_BYTES_MAX);
         assert!(EMPTY.is_sorted(), "it is searched by halves");
     }

@@ -16,15 +16,24 @@ const REAL: &str = include_str!("real.jsonl");
 const SAME: &str = include_str!("same.txt");
 
 /// Part by part, with the least share of the questions whose tool is to be among the first five: a bit below what is reached.
-/// What may be expected of new questions say the held-out part and the last, whose misses were never looked at singly; their
-/// totals were, so that both are on the bright side.
-const QUESTIONS: [(&str, &str, f64); 5] = [
+/// What may be expected of new questions says the last lot, for which no words were added, and less so the held-out part and the fifth,
+/// which were asked more than once.
+const QUESTIONS: [(&str, &str, f64); 9] = [
     ("tuned by", include_str!("questions.tsv"), 0.975),
     ("held out", include_str!("held_out.tsv"), 0.95),
     ("fresh", include_str!("fresh.tsv"), 0.96),
     ("drawn by lot", include_str!("sampled.tsv"), 0.975),
     ("drawn again", include_str!("unseen.tsv"), 0.89),
+    ("first lot", include_str!("lot_one.tsv"), 0.91),
+    ("second lot", include_str!("lot_two.tsv"), 0.82),
+    ("third lot", include_str!("lot_three.tsv"), 0.69),
+    ("fourth lot", include_str!("lot_four.tsv"), 0.74),
 ];
+
+/// Ways to say it in which the words of the tool occur, in other forms and with slips too; and the least share of such questions, over
+/// all lots. The other ways have to be guessed from what a table of words knows of the world.
+const PLAIN: [&str; 4] = ["keywords", "sentence", "forms", "slips"];
+const PLAIN_RECALL_MIN: f64 = 0.96;
 
 /// Ways to say the verb of a name, in turn: real servers do not agree on theirs.
 const SAYINGS: [(&str, &str, &str); 3] =
@@ -132,10 +141,12 @@ fn the_tool_that_does_it_is_among_the_first_five() {
         SAME.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(' ').collect()).collect();
     groups.iter().flatten().for_each(|name| assert!(names.contains_key(*name), "there is no tool {name}"));
     let (house, mut short, mut all) = (Principal::house(Door::Mcp), Vec::new(), 0);
+    let mut manners = BTreeMap::<&str, (u32, u32)>::new();
     for (half, questions, recall_min) in QUESTIONS {
         let (mut asked, mut first, mut missed) = (0, 0, Vec::new());
         for line in questions.lines().filter(|line| !line.starts_with('#')) {
-            let (question, wanted) = line.split_once('\t').expect("a question, a tab, tools");
+            let mut columns = line.split('\t');
+            let (question, wanted) = columns.next().zip(columns.next()).expect("a question, a tab, tools");
             let mut wanted: Vec<_> = wanted.split(' ').collect();
             wanted.iter().for_each(|name| assert!(names.contains_key(*name), "there is no tool {name}"));
             let same = groups.iter().filter(|group| group.iter().any(|name| wanted.contains(name)));
@@ -144,7 +155,10 @@ fn the_tool_that_does_it_is_among_the_first_five() {
             let found = finder.search(question, &house, 5);
             asked += 1;
             first += usize::from(found.first().is_some_and(|(tool, _)| wanted.contains(&&*tool.name)));
-            if !found.iter().any(|(tool, _)| wanted.contains(&&*tool.name)) {
+            let is_found = found.iter().any(|(tool, _)| wanted.contains(&&*tool.name));
+            let (found_so, asked_so) = manners.entry(columns.next().unwrap_or_default()).or_default();
+            (*found_so, *asked_so) = (*found_so + u32::from(is_found), *asked_so + 1);
+            if !is_found {
                 let found: Vec<_> = found.iter().map(|(tool, score)| format!("{} {score:.1}", tool.name)).collect();
                 missed.push(format!("{question}: {} instead of {}", found.join(", "), wanted.join(" or ")));
             }
@@ -161,6 +175,11 @@ fn the_tool_that_does_it_is_among_the_first_five() {
         }
     }
     assert!(all >= 150 && short.is_empty(), "{short:?} of {all}: see above");
+    println!("{manners:?}");
+    let plain = PLAIN.map(|manner| manners[manner]);
+    let (found, asked) = plain.iter().fold((0, 0), |all, (found, asked)| (all.0 + found, all.1 + asked));
+    let recall = f64::from(found) / f64::from(asked);
+    assert!(asked >= 150 && recall >= PLAIN_RECALL_MIN, "{recall:.3} of {asked} plain questions");
 }
 
 #[test]
@@ -186,6 +205,10 @@ fn slips_compounds_and_other_spellings_are_forgiven() {
         ("weather forcast", "weather__get_forecast"),
         ("transalte this text", "translate__translate_text"),
         ("playlst: make a new one", "music__create_playlist"),
+        ("trun the lapm on", "lights__turn_on_lamp"),
+        ("find custmer by emial adress", "shop__search_customer"),
+        ("latest messages of #general", "chat__list_message"),
+        ("show the charge of Mr Lee", "payments__get_charge"),
         ("color of the lamp", "lights__color_lamp"),
         ("colour of the lamp", "lights__color_lamp"),
         ("tire pressure of the car", "cars__get_tyre_pressure"),
