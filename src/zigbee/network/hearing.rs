@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use crate::zigbee::bytes::Reader;
 use crate::zigbee::definitions::{Decoded, Heard, Later, What};
 use crate::zigbee::ncp::Incoming;
 use crate::zigbee::network::answering;
@@ -16,7 +17,6 @@ use crate::zigbee::network::job::Owner;
 use crate::zigbee::network::queue::Priority;
 use crate::zigbee::network::sleepy;
 use crate::zigbee::types::{AttributeId, ClusterId, GroupId, Ieee, MakerCode};
-use crate::zigbee::zcl::bytes::Reader;
 use crate::zigbee::zcl::foundation::{General, ReadRecord};
 use crate::zigbee::zcl::frame::{Direction, FrameKind, Header};
 use crate::zigbee::zcl::value::Typed;

@@ -1,9 +1,10 @@
 //! Parameters of clusters' commands, from bytes and back, as the tables of `clusters` say. The same for the device's side: a
 //! command is a command, whoever sends it.
 
-use crate::zigbee::zcl::bytes::{DecodeError, Reader, put};
+use crate::zigbee::bytes::{Reader, Short, put};
 use crate::zigbee::zcl::clusters::{Command, Field, Kind, When};
 use crate::zigbee::zcl::data_type::DataType;
+use crate::zigbee::zcl::error::DecodeError;
 use crate::zigbee::zcl::value::{EncodeError, Value};
 
 /// The parameters that are there, in their order.
@@ -135,11 +136,11 @@ fn value(
         }
         Kind::ZoneInfo => {
             let rows = (0..count(values)).map(|_| Ok([unsigned(reader, 1)?, unsigned(reader, 2)?].into()));
-            Value::Rows(rows.collect::<Result<_, _>>()?)
+            Value::Rows(rows.collect::<Result<_, Short>>()?)
         }
         Kind::MiboxerZones => {
             let rows = (0..reader.u8()?).map(|_| Ok([unsigned(reader, 2)?, unsigned(reader, 1)?].into()));
-            Value::Rows(rows.collect::<Result<_, _>>()?)
+            Value::Rows(rows.collect::<Result<_, Short>>()?)
         }
         Kind::Transitions => {
             let (rows, set_points) = schedule(command, values);
@@ -150,7 +151,7 @@ fn value(
                 }
                 Ok(row.into())
             };
-            Value::Rows((0..rows).map(row).collect::<Result<_, _>>()?)
+            Value::Rows((0..rows).map(row).collect::<Result<_, Short>>()?)
         }
         Kind::ExtensionSets => {
             let mut rows: Vec<Box<[Value]>> = Vec::new();

@@ -1,8 +1,9 @@
 //! The general commands, which every cluster has (ZCL r8 §2.5), both ways. Knows no cluster.
 
+use crate::zigbee::bytes::{Reader, put};
 use crate::zigbee::types::AttributeId;
-use crate::zigbee::zcl::bytes::{DecodeError, Reader, put};
 use crate::zigbee::zcl::data_type::DataType;
+use crate::zigbee::zcl::error::DecodeError;
 use crate::zigbee::zcl::status::Status;
 use crate::zigbee::zcl::value::{EncodeError, Typed, Value, read_type};
 
@@ -455,7 +456,7 @@ fn put_all_well(is_well: bool, out: &mut Vec<u8>) {
 }
 
 fn attribute(reader: &mut Reader<'_>) -> Result<AttributeId, DecodeError> {
-    reader.u16().map(AttributeId)
+    Ok(AttributeId(reader.u16()?))
 }
 
 fn put_attribute(out: &mut Vec<u8>, attribute: AttributeId) {

@@ -1,7 +1,8 @@
 //! The header of a ZCL frame (ZCL r8 §2.4.1) before its payload. Knows no command.
 
+use crate::zigbee::bytes::Reader;
 use crate::zigbee::types::MakerCode;
-use crate::zigbee::zcl::bytes::{DecodeError, Reader};
+use crate::zigbee::zcl::error::DecodeError;
 
 /// Whom a frame is for: the one that has the cluster's attributes, or the one that uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

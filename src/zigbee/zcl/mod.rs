@@ -27,18 +27,19 @@
 //! An answer carries the number, the maker and the other direction of what it answers: [`Message::answer`]. Devices (the
 //! simulator) do the same with `Direction::ToClient`.
 
-pub mod bytes;
 pub mod clusters;
 pub mod command;
 pub mod data_type;
+pub mod error;
 pub mod foundation;
 pub mod frame;
 pub mod status;
 pub mod value;
 
-pub use bytes::{DecodeError, Reader};
+pub use crate::zigbee::bytes::Reader;
 pub use command::Fields;
 pub use data_type::DataType;
+pub use error::DecodeError;
 pub use foundation::{General, ReadRecord, Record, ReportingConfig};
 pub use frame::{Direction, FrameKind, Header};
 pub use status::Status;

@@ -1,8 +1,9 @@
 //! Values of ZCL's data types, from bytes and back (ZCL r8 §2.6.2). Knows no attribute and no unit.
 
+use crate::zigbee::bytes::{Reader, put};
 use crate::zigbee::types::{Ieee, Key};
-use crate::zigbee::zcl::bytes::{DecodeError, Reader, put};
 use crate::zigbee::zcl::data_type::{DataType, Shape};
+use crate::zigbee::zcl::error::DecodeError;
 
 /// Values within values: ZCL allows 15 (§2.6.2.15), and no device is known that goes beyond 2.
 const DEPTH_MAX: u8 = 4;

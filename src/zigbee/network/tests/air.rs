@@ -8,12 +8,12 @@ use serde_json::{Map, Value as Json};
 
 use super::kinds::{Kinds, LEVEL, ON_OFF};
 use crate::common::error::ErrorBody;
+use crate::zigbee::bytes::Reader;
 use crate::zigbee::ncp::{
     Destination, Incoming, NcpCommand, NcpEvent, NetworkInfo, Outgoing, Reply as NcpReply, SendStatus, Tag,
 };
 use crate::zigbee::network::{Event, Network, Persist, Reply, Request, RequestId, WallClock};
 use crate::zigbee::types::{Channel, ClusterId, Endpoint, GroupId, Ieee, MakerCode, Nwk, ProfileId};
-use crate::zigbee::zcl::bytes::Reader;
 use crate::zigbee::zcl::data_type::DataType;
 use crate::zigbee::zcl::foundation::{General, ReadRecord, Record};
 use crate::zigbee::zcl::frame::{Direction, FrameKind, Header};
