@@ -99,6 +99,13 @@ impl Core {
             .push(now, Ask { to, message: Message::Zcl(zcl), wants, priority, within, repeats, is_once: false, owner });
     }
 
+    /// Answers a frame of a device, once: it asks again where it did not hear it.
+    pub fn reply(&mut self, now: Instant, ieee: Ieee, zcl: Zcl) {
+        let (to, wants, priority) = (To::Device(ieee), Wants::Delivery, Priority::Answer);
+        let (message, within, owner) = (Message::Answer(zcl), self.patience(ieee, priority), Owner::Nobody);
+        self.queue.push(now, Ask { to, message, wants, priority, within, repeats: 0, is_once: false, owner });
+    }
+
     pub fn zdo(&mut self, now: Instant, ieee: Ieee, request: zdo::Request, priority: Priority, owner: Owner) {
         let (to, within) = (To::Device(ieee), self.patience(ieee, priority));
         let message = Message::Zdo(request);
@@ -215,6 +222,7 @@ pub fn trouble(failure: &Failure) -> ErrorBody {
         Failure::RadioDown => (ErrorCode::RadioDown, "the radio is not up".to_owned()),
         Failure::Unreachable(why) => (ErrorCode::DeviceUnreachable, (*why).to_owned()),
         Failure::NoAnswer => (ErrorCode::Timeout, "it got the message and did not answer".to_owned()),
+        Failure::Unsure => (ErrorCode::Timeout, "it did not answer, and may have got the message or not".to_owned()),
         Failure::Stick(code) => {
             (ErrorCode::DeviceUnreachable, format!("the stick would not send the message (code {code:#04x})"))
         }

@@ -2,6 +2,7 @@
 //! answer. Sends nothing and waits for nothing.
 
 use crate::zigbee::definitions::{Body, Command, Read};
+use crate::zigbee::ncp::{Destination, NcpCommand, Outgoing, Tag};
 use crate::zigbee::types::{AttributeId, ClusterId, Endpoint, GroupId, Ieee, MakerCode, Nwk, ProfileId};
 use crate::zigbee::zcl::foundation::{General, Record, WriteKind, id};
 use crate::zigbee::zcl::frame::{Direction, FrameKind, Header};
@@ -12,6 +13,12 @@ use crate::zigbee::zdo;
 /// Clusters whose commands are answered by a command of the same number that begins with a status: groups, scenes, door lock
 /// (ZCL r8 §3.6.2.4, §3.7.2.5, §7.3.2.17).
 const ANSWERED_IN_KIND: [ClusterId; 3] = [ClusterId(0x0004), ClusterId(0x0005), ClusterId(0x0101)];
+
+/// Hops.
+const RADIUS: u8 = 30;
+
+/// The hub's endpoint for all applications.
+pub const HUB_ENDPOINT: Endpoint = Endpoint(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
@@ -24,10 +31,38 @@ pub enum To {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     Zcl(Zcl),
+    /// It answers a frame of the device, whose number it has in its header.
+    Answer(Zcl),
     Zdo(zdo::Request),
 }
 
-/// A ZCL frame but for its number.
+impl Message {
+    /// For the stick. `nwk` is where the device is, `seq` the number of a ZCL frame.
+    pub fn command(&self, tag: Tag, to: To, nwk: Nwk, seq: u8) -> NcpCommand {
+        match self {
+            Message::Zcl(zcl) | Message::Answer(zcl) => {
+                let ack = matches!(to, To::Device(_));
+                let to = match to {
+                    To::Device(_) => Destination::Device { nwk, endpoint: zcl.endpoint },
+                    To::Group(group) => Destination::Group(group),
+                    To::Address(to) => Destination::Broadcast { to, endpoint: zcl.endpoint },
+                };
+                let (profile, cluster, payload) = (zcl.profile, zcl.cluster, zcl.encode(seq));
+                let message = Outgoing { to, profile, cluster, from: HUB_ENDPOINT, radius: RADIUS, payload, ack };
+                NcpCommand::Send { tag, message }
+            }
+            Message::Zdo(request) => {
+                let to = match to {
+                    To::Device(_) | To::Group(_) => nwk,
+                    To::Address(to) => to,
+                };
+                NcpCommand::Zdo { tag, to, cluster: request.cluster(), payload: request.encode() }
+            }
+        }
+    }
+}
+
+/// A ZCL frame; its number is given to it when it goes out, unless it answers one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zcl {
     /// Of the device; 255 of groups and broadcasts.
@@ -74,6 +109,8 @@ pub enum Failure {
     Unreachable(&'static str),
     /// It was reached, and said nothing in time.
     NoAnswer,
+    /// It said nothing, and nobody knows whether it was reached.
+    Unsure,
     /// The stick would not send it, with its code.
     Stick(u8),
     /// It is no device any more, or too much waits for it.

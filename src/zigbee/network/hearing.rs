@@ -85,7 +85,7 @@ impl Hearing {
         if cluster == ias::ZONE && header.kind == FrameKind::Cluster && header.command == ias::ENROLL_REQUEST {
             let mut response = ias::response(endpoint);
             response.header.seq = header.seq;
-            core.zcl(now, ieee, response, Priority::Answer, Owner::Nobody);
+            core.reply(now, ieee, response);
             return None;
         }
         match (&general, header.kind) {
@@ -115,7 +115,7 @@ impl Hearing {
             let many = incoming.was_broadcast || incoming.group.is_some();
             let time = answering::Now { unix_ms: core.clock.unix_ms(now), offset_s: core.clock.offset_s };
             if let Some(zcl) = answering::answer(&frame, time, many, is_known) {
-                core.zcl(now, ieee, zcl, Priority::Answer, Owner::Nobody);
+                core.reply(now, ieee, zcl);
             }
         }
         Some(Understood { ieee, changes })

@@ -27,6 +27,8 @@ pub struct Joining {
     expected: BTreeMap<Ieee, Instant>,
     /// Let in anew although it is known, while new devices are wanted: it has been reset, most likely.
     anew: BTreeMap<Ieee, Instant>,
+    /// Announced a moment ago: the trust centre's word on it is no news, should it come second.
+    announced: BTreeMap<Ieee, Instant>,
     strangers: BTreeMap<Nwk, Instant>,
 }
 
@@ -34,6 +36,7 @@ impl Joining {
     pub fn forget(&mut self, ieee: Ieee) {
         self.expected.remove(&ieee);
         self.anew.remove(&ieee);
+        self.announced.remove(&ieee);
     }
 
     /// The trust centre has let it in.
@@ -41,9 +44,10 @@ impl Joining {
         if is_none(core, ieee, nwk) {
             return;
         }
-        if core.table.get(ieee).is_some() {
+        if let Some(device) = core.table.get(ieee) {
+            let is_late = device.nwk == nwk && self.announced.get(&ieee).is_some_and(|until| *until > now);
             moved(core, ieee, nwk);
-            if door_is_open {
+            if door_is_open && !is_late {
                 self.anew.insert(ieee, now + ANNOUNCE);
             }
         } else if welcome(core, ieee, nwk) {
@@ -70,6 +74,8 @@ impl Joining {
         } else if !welcome(core, ieee, nwk) {
             return false;
         }
+        self.announced.retain(|_, until| *until > now);
+        self.announced.insert(ieee, now + ANNOUNCE);
         core.heard(now, ieee, None);
         let Some(device) = core.table.get_mut(ieee) else { return false };
         // What it says of its power and ears holds from now on, also if its firmware is another one.
@@ -109,9 +115,10 @@ impl Joining {
         tracing::debug!(%nwk, "a stranger was asked who it is");
     }
 
-    /// A stranger has answered. `true`: it is in the network and was in no book: it is to be interviewed.
+    /// Who has an address was said. `true`: it was asked for as a stranger and is in no book: it is to be interviewed.
     pub fn found(&mut self, core: &mut Core, now: Instant, ieee: Ieee, nwk: Nwk) -> bool {
-        if self.strangers.remove(&nwk).is_none() || is_none(core, ieee, nwk) {
+        let was_asked = self.strangers.remove(&nwk).is_some();
+        if is_none(core, ieee, nwk) {
             return false;
         }
         if core.table.get(ieee).is_some() {
@@ -119,8 +126,10 @@ impl Joining {
             core.heard(now, ieee, None);
             return false;
         }
-        let is_new = welcome(core, ieee, nwk);
-        core.heard(now, ieee, None);
+        let is_new = was_asked && welcome(core, ieee, nwk);
+        if is_new {
+            core.heard(now, ieee, None);
+        }
         is_new
     }
 

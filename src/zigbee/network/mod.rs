@@ -23,6 +23,7 @@ mod retry;
 mod sets;
 mod setting;
 mod sleepy;
+mod strays;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -332,9 +333,9 @@ impl Network {
         let sender = if from == Nwk::COORDINATOR { coordinator } else { self.core.table.at(from) };
         if let Some(ieee) = sender {
             self.core.heard(now, ieee, None);
-            self.core.queue.handle_zdo(ieee, response);
+            self.core.queue.handle_zdo(now, ieee, response);
         }
-        if let Response::IeeeAddr { status, ieee, nwk, .. } = response
+        if let Response::IeeeAddr { status, ieee, nwk, .. } | Response::NwkAddr { status, ieee, nwk, .. } = response
             && status.is_success()
             && self.joining.found(&mut self.core, now, *ieee, *nwk)
         {

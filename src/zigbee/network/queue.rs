@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::zigbee::ncp::{Destination, NcpCommand, Outgoing, SendStatus, Tag};
+use crate::zigbee::ncp::{NcpCommand, SendStatus, Tag};
 use crate::zigbee::network::exchange::{Answer, Failure, Frame, Message, To, Wants, zdo_answer};
 use crate::zigbee::network::job::Owner;
-use crate::zigbee::network::retry::{Next, next};
-use crate::zigbee::types::{Endpoint, Ieee, Nwk};
+use crate::zigbee::network::retry::{Next, next, patience};
+use crate::zigbee::network::strays::Strays;
+use crate::zigbee::types::{Ieee, Nwk};
 use crate::zigbee::zdo;
 
 /// Messages that wait, of all devices. A network of 200 whose interviews all begin at once needs half of it.
@@ -26,16 +27,6 @@ const LANE_ASLEEP: usize = 1;
 /// After it was heard, for so long one that sleeps is taken to fetch what waits for it.
 const AWAKE_AFTER_HEARD: Duration = Duration::from_secs(3);
 
-/// For so long an answer of one that listens is waited for, at first; then the message goes out again. A round trip of many hops
-/// with a search for the route takes half of it.
-const ANSWER: Duration = Duration::from_secs(1);
-
-/// With each try it is waited so much longer: where answers are slow, more messages make them slower.
-const ANSWER_MORE: Duration = Duration::from_millis(500);
-
-/// The same of one that sleeps: its parent keeps a message 7.68 s for it.
-const ANSWER_ASLEEP: Duration = Duration::from_secs(10);
-
 /// A stick that has not said within this what became of a message will not say it any more.
 const CONFIRM: Duration = Duration::from_secs(30);
 
@@ -47,12 +38,6 @@ const HOPE: Duration = Duration::from_secs(6);
 
 /// Tags of the queue have this bit; all other tags are of `network` itself.
 pub const TAG_BIT: Tag = 1 << 63;
-
-/// Hops.
-const RADIUS: u8 = 30;
-
-/// The hub's endpoint for all applications.
-pub const HUB_ENDPOINT: Endpoint = Endpoint(1);
 
 /// Who goes first. People wait for theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +74,7 @@ struct Exchange {
     seq: Option<u8>,
     tries: u8,
     repeats: u8,
-    /// It was delivered at least once.
+    /// It was delivered at least once; of ZDO, taken by the stick.
     delivered: bool,
 }
 
@@ -111,6 +96,13 @@ enum State {
     Routing {
         until: Instant,
     },
+}
+
+impl Exchange {
+    /// Why it has no answer although it went out. What a stick has taken of ZDO it has not delivered.
+    fn unanswered(&self) -> Failure {
+        if matches!(self.ask.message, Message::Zdo(_)) { Failure::Unsure } else { Failure::NoAnswer }
+    }
 }
 
 /// What the queue knows of the way to one device.
@@ -135,11 +127,6 @@ pub struct Finished {
     pub end: Result<Answer, Failure>,
 }
 
-/// How long a try may take.
-fn patience(sleeps: bool, tries: u8) -> Duration {
-    if sleeps { ANSWER_ASLEEP } else { ANSWER + ANSWER_MORE * u32::from(tries.saturating_sub(1)) }
-}
-
 #[derive(Default)]
 pub struct Queue {
     exchanges: BTreeMap<u64, Exchange>,
@@ -147,6 +134,7 @@ pub struct Queue {
     /// Tags that the stick owes an answer for, with the exchange and when it is taken for lost.
     flying: BTreeMap<Tag, (u64, Instant)>,
     routes: BTreeMap<Tag, u64>,
+    strays: Strays,
     finished: VecDeque<Finished>,
     next_id: u64,
     next_tag: Tag,
@@ -243,8 +231,11 @@ impl Queue {
         self.end_all(|exchange| exchange.ask.to == To::Device(ieee), &Failure::Dropped("it has left"));
     }
 
-    /// It has another network address: what was under way to the old one goes out again.
+    /// It has another network address: what was under way to the old one goes out again, but for what may have got there and must
+    /// not be done twice.
     pub fn moved(&mut self, ieee: Ieee) {
+        let is_done_perhaps = |exchange: &Exchange| exchange.ask.is_once && exchange.tries > 0;
+        self.end_all(|exchange| exchange.ask.to == To::Device(ieee) && is_done_perhaps(exchange), &Failure::Unsure);
         for exchange in self.exchanges.values_mut().filter(|exchange| exchange.ask.to == To::Device(ieee)) {
             exchange.state = State::Waiting { not_before: None, when_heard: false };
             exchange.tries = 0;
@@ -298,7 +289,7 @@ impl Queue {
         };
         match next(status, sleeps, exchange.tries) {
             // It may have arrived all the same: only the acknowledgement is missing.
-            _ if status == SendStatus::NoAck && exchange.ask.is_once => self.finish(id, Err(Failure::NoAnswer)),
+            _ if status == SendStatus::NoAck && exchange.ask.is_once => self.finish(id, Err(Failure::Unsure)),
             Next::Await if exchange.ask.wants == Wants::Delivery => self.finish(id, Ok(Answer::Delivered)),
             Next::Await => {
                 exchange.delivered = true;
@@ -320,7 +311,10 @@ impl Queue {
             }
             // `down` comes right behind it, and says how long there is hope.
             Next::Fail(Failure::RadioDown) if !exchange.ask.is_once => exchange.state = waiting(None, false),
-            Next::Fail(failure) => self.finish(id, Err(failure)),
+            Next::Fail(failure) => {
+                self.expect_strays(now, id, 0);
+                self.finish(id, Err(failure));
+            }
         }
     }
 
@@ -351,21 +345,32 @@ impl Queue {
             self.exchanges.iter().filter(|(_, exchange)| exchange.ask.to == To::Device(ieee) && exchange.tries > 0);
         of_it.into_iter().find_map(|(id, exchange)| match &exchange.ask.message {
             Message::Zcl(zcl) => Some((*id, zcl.answer(exchange.seq?, exchange.ask.wants, frame)?)),
-            Message::Zdo(_) => None,
+            Message::Answer(_) | Message::Zdo(_) => None,
         })
     }
 
-    /// A ZDO response of this device: whether somebody waited for it.
-    pub fn handle_zdo(&mut self, ieee: Ieee, response: &zdo::Response) -> bool {
+    /// A ZDO response of this device: whether somebody waited for it. Sticks pass one on before their own word on the request, too.
+    pub fn handle_zdo(&mut self, now: Instant, ieee: Ieee, response: &zdo::Response) -> bool {
         let answer = self.exchanges.iter().filter(|(_, exchange)| exchange.ask.to == To::Device(ieee)).find_map(
             |(id, exchange)| match &exchange.ask.message {
                 Message::Zdo(request) if exchange.tries > 0 => Some((*id, zdo_answer(request, response)?)),
-                Message::Zcl(_) | Message::Zdo(_) => None,
+                Message::Zcl(_) | Message::Answer(_) | Message::Zdo(_) => None,
             },
         );
         let Some((id, answer)) = answer else { return false };
+        self.expect_strays(now, id, 1);
         self.finish(id, Ok(answer));
         true
+    }
+
+    /// It is over, and was answered so often.
+    fn expect_strays(&mut self, now: Instant, id: u64, answers: u8) {
+        if let Some(Exchange { ask, tries, .. }) = self.exchanges.get(&id)
+            && let (To::Device(ieee), Message::Zdo(request)) = (ask.to, &ask.message)
+            && *tries > answers
+        {
+            self.strays.expect(now, ieee, request);
+        }
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -378,12 +383,14 @@ impl Queue {
                 exchange.state = State::Waiting { not_before: None, when_heard: false };
             }
         }
+        self.strays.handle_timeout(now);
         let mut over = Vec::new();
         for (id, exchange) in &mut self.exchanges {
             if exchange.deadline <= now {
                 let failure = match exchange.state {
                     _ if self.in_flight_max.is_none() => Failure::RadioDown,
-                    _ if exchange.delivered => Failure::NoAnswer,
+                    _ if exchange.delivered => exchange.unanswered(),
+                    State::Sending { .. } if exchange.ask.is_once => Failure::Unsure,
                     State::Waiting { when_heard: true, .. } => Failure::Unreachable("it sleeps, and was not heard of"),
                     _ if exchange.tries > 0 => Failure::Unreachable("nothing that was sent to it has arrived"),
                     _ => Failure::Unreachable("its turn to be sent to did not come in time"),
@@ -397,9 +404,13 @@ impl Queue {
                     exchange.repeats -= 1;
                     exchange.state = State::Waiting { not_before: None, when_heard: false };
                 }
+                // It may go now; whether it can is for `pump` to say, and no reason to be woken again.
+                State::Waiting { not_before: Some(at), when_heard } if at <= now => {
+                    exchange.state = State::Waiting { not_before: None, when_heard };
+                }
                 State::Answering { until } if until <= now => {
                     if exchange.repeats == 0 {
-                        over.push((*id, Failure::NoAnswer));
+                        over.push((*id, exchange.unanswered()));
                     } else {
                         exchange.repeats -= 1;
                         exchange.state = State::Waiting { not_before: None, when_heard: false };
@@ -411,7 +422,10 @@ impl Queue {
                 _ => {}
             }
         }
-        over.into_iter().for_each(|(id, failure)| self.finish(id, Err(failure)));
+        for (id, failure) in over {
+            self.expect_strays(now, id, 0);
+            self.finish(id, Err(failure));
+        }
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -421,7 +435,8 @@ impl Queue {
             State::Sending { until } => Some(until).filter(|_| !exchange.ask.is_once && exchange.repeats > 0),
         });
         let deadlines = self.exchanges.values().map(|exchange| exchange.deadline);
-        states.chain(deadlines).chain(self.flying.values().map(|(_, until)| *until)).min()
+        let flying = self.flying.values().map(|(_, until)| *until);
+        states.chain(deadlines).chain(flying).chain(self.strays.poll_timeout()).min()
     }
 
     /// Gives the stick what may go now. `out` takes it.
@@ -465,7 +480,7 @@ impl Queue {
                     let under_way = busy.entry(ieee).or_default();
                     if *under_way < if whereabouts.sleeps { LANE_ASLEEP } else { LANE_AWAKE }
                         && self.may_go(now, id, ieee, whereabouts)
-                        && !self.is_like_one_under_way(id)
+                        && !self.is_like_one_under_way(id, ieee)
                     {
                         *under_way += 1;
                         self.send(now, id, whereabouts, out);
@@ -490,15 +505,17 @@ impl Queue {
     }
 
     /// ZDO responses have no number here: of two of a kind nobody could tell which is answered.
-    fn is_like_one_under_way(&self, id: u64) -> bool {
+    fn is_like_one_under_way(&self, id: u64, ieee: Ieee) -> bool {
         let exchange = &self.exchanges[&id];
         let Message::Zdo(request) = &exchange.ask.message else { return false };
-        self.exchanges.values().any(|other| {
-            let Message::Zdo(other_request) = &other.ask.message else { return false };
-            other.ask.to == exchange.ask.to
-                && !matches!(other.state, State::Waiting { .. })
-                && other_request.cluster() == request.cluster()
-        })
+        let has_strays = exchange.tries == 0 && self.strays.may_come(ieee, request);
+        has_strays
+            || self.exchanges.values().any(|other| {
+                let Message::Zdo(other_request) = &other.ask.message else { return false };
+                other.ask.to == exchange.ask.to
+                    && !matches!(other.state, State::Waiting { .. })
+                    && other_request.cluster() == request.cluster()
+            })
     }
 
     fn send(
@@ -516,35 +533,13 @@ impl Queue {
         exchange.tries = exchange.tries.saturating_add(1);
         exchange.state = State::Sending { until: now + patience(sleeps, exchange.tries) };
         self.flying.insert(tag, (id, now + CONFIRM));
-        out.push_back(match &exchange.ask.message {
-            Message::Zcl(zcl) => {
-                let to = match exchange.ask.to {
-                    To::Device(_) => Destination::Device { nwk, endpoint: zcl.endpoint },
-                    To::Group(group) => Destination::Group(group),
-                    To::Address(to) => Destination::Broadcast { to, endpoint: zcl.endpoint },
-                };
-                let ack = matches!(exchange.ask.to, To::Device(_));
-                let (profile, cluster, payload) = (zcl.profile, zcl.cluster, zcl.encode(seq));
-                let message = Outgoing { to, profile, cluster, from: HUB_ENDPOINT, radius: RADIUS, payload, ack };
-                NcpCommand::Send { tag, message }
-            }
-            Message::Zdo(request) => {
-                let to = match exchange.ask.to {
-                    To::Device(_) | To::Group(_) => nwk,
-                    To::Address(to) => to,
-                };
-                NcpCommand::Zdo { tag, to, cluster: request.cluster(), payload: request.encode() }
-            }
-        });
+        out.push_back(exchange.ask.message.command(tag, exchange.ask.to, nwk, seq));
     }
 
-    /// The number of the frame: its own from before, or one that the device has not been given for the last 200.
+    /// The number of the frame: that of what it answers, its own from before, or one that the device has not been given for the last 200.
     fn number(&mut self, id: u64) -> u8 {
         let exchange = &self.exchanges[&id];
-        if let Message::Zcl(zcl) = &exchange.ask.message
-            && exchange.ask.priority == Priority::Answer
-            && zcl.header.seq != 0
-        {
+        if let Message::Answer(zcl) = &exchange.ask.message {
             return zcl.header.seq;
         }
         if let Some(seq) = exchange.seq {

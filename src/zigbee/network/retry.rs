@@ -1,4 +1,4 @@
-//! What is done about a message that was not delivered: the table of it. Sends nothing.
+//! What is done about a message that was not delivered, and how long an answer is waited for: the table of it. Sends nothing.
 
 use std::time::Duration;
 
@@ -16,6 +16,21 @@ const TRIES_MAX: u8 = 4;
 
 /// From this try on a new route is looked for first.
 const ROUTE_FROM: u8 = 2;
+
+/// For so long an answer of one that listens is waited for, at first; then the message goes out again. A round trip of many hops
+/// with a search for the route takes half of it.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// With each try it is waited so much longer: where answers are slow, more messages make them slower.
+const ANSWER_MORE: Duration = Duration::from_millis(500);
+
+/// The same of one that sleeps: its parent keeps a message 7.68 s for it.
+const ANSWER_ASLEEP: Duration = Duration::from_secs(10);
+
+/// How long a try may take.
+pub fn patience(sleeps: bool, tries: u8) -> Duration {
+    if sleeps { ANSWER_ASLEEP } else { ANSWER + ANSWER_MORE * u32::from(tries.saturating_sub(1)) }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {

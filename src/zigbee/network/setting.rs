@@ -155,8 +155,8 @@ impl Setting {
             },
         );
         // The read goes right behind the last command and costs no round trip of its own. What it says counts only as far as it
-        // can: see `Evidence`.
-        if self.taken + 1 == self.plan.commands.len() && self.plan.lasts.is_zero() {
+        // can: see `Evidence`. Of a toggle it could be overtaken by the command that it overtook, and say how it was before.
+        if is_repeatable && self.taken + 1 == self.plan.commands.len() && self.plan.lasts.is_zero() {
             self.read(core, now);
         }
         None
@@ -227,7 +227,7 @@ impl Setting {
         if self.plan.lasts > MOVE_MAX && !self.is_unsure {
             return Some(Ok(self.evidence.state(&self.plan.expect, true)));
         }
-        if self.is_unsure {
+        if self.is_unsure || !self.is_repeatable() && self.plan.lasts.is_zero() {
             self.read(core, now);
         } else if !self.plan.lasts.is_zero() {
             self.read_at = Some(now + self.plan.lasts);

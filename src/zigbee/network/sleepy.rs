@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::zigbee::network::core::Core;
 use crate::zigbee::network::exchange::{Frame, Zcl};
-use crate::zigbee::network::job::Owner;
-use crate::zigbee::network::queue::Priority;
 use crate::zigbee::types::{ClusterId, Ieee, ProfileId};
 use crate::zigbee::zcl::frame::{Direction, FrameKind};
 
@@ -26,7 +24,7 @@ pub fn check_in(core: &mut Core, now: Instant, ieee: Ieee, frame: &Frame<'_>) {
     let payload = vec![u8::from(stay), low, high];
     let (endpoint, cluster) = (frame.endpoint, frame.cluster);
     let zcl = Zcl { endpoint, profile: ProfileId::HOME_AUTOMATION, cluster, header, payload };
-    core.zcl(now, ieee, zcl, Priority::Answer, Owner::Nobody);
+    core.reply(now, ieee, zcl);
     if stay {
         core.queue.stays_awake(now + STAY_AWAKE, ieee);
     }

@@ -117,8 +117,12 @@ async fn let_go(desk: Desk, nwk: Nwk) -> Result<Outcome, Trouble> {
         // Not every firmware can tell, or let go.
         Err(_) => None,
     };
-    discover_route(&desk, nwk).await?;
-    Ok(child.map_or(Outcome::Reply(Reply::Nothing), |child| Outcome::LetGo(nwk, child)))
+    let looked = discover_route(&desk, nwk).await;
+    // One that was let go is taken back when it is not reached, whatever came of the search.
+    match child {
+        Some(child) => Ok(Outcome::LetGo(nwk, child)),
+        None => looked.map(|()| Outcome::Reply(Reply::Nothing)),
+    }
 }
 
 async fn child(desk: &Desk, nwk: Nwk) -> Result<Option<Child>, Trouble> {

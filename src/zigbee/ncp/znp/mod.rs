@@ -65,6 +65,10 @@ const EVENTS_LEN_MAX: usize = 4_096;
 /// A stick that has not answered this is gone.
 const LOOK_PATIENCE: Patience = Patience::new(500, 3);
 
+/// A ZDO request goes onto the line once. Asked again it would be answered twice on the air, and nobody could tell what the second
+/// answer is to; who asks again is for the network to say, which knows.
+const ZDO_PATIENCE: Patience = Patience::new(500, 1);
+
 /// Whose a request on the line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
@@ -472,7 +476,7 @@ impl Znp {
         self.sequence = self.sequence.wrapping_add(1);
         match zdo::request(to, cluster, payload, self.sequence) {
             Some(message) => {
-                self.line.ask(now, Owner::Zdo(tag), &message, Patience::of(message.command));
+                self.line.ask(now, Owner::Zdo(tag), &message, ZDO_PATIENCE);
             }
             None => self.event(NcpEvent::Sent { tag, status: SendStatus::Refused(0) }),
         }

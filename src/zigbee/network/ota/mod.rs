@@ -147,6 +147,7 @@ impl Ota {
             .map(|(ieee, _)| *ieee)
             .collect();
         asked.into_iter().for_each(|ieee| self.announced(core, now, ieee));
+        self.forget_old(now);
         let is_late = |wish: &Wish| wish.waits.is_some_and(|(_, until)| until <= now);
         let late: Vec<Ieee> = self.wished.iter().filter(|(_, wish)| is_late(wish)).map(|(ieee, _)| *ieee).collect();
         for ieee in late {
@@ -175,6 +176,11 @@ impl Ota {
                 }
             }
         }
+    }
+
+    /// A wish that somebody waits for ends by itself.
+    fn forget_old(&mut self, now: Instant) {
+        self.wished.retain(|_, wish| wish.until > now || wish.waits.is_some());
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -206,8 +212,7 @@ impl Ota {
         if !is_request {
             return false;
         }
-        // A wish that somebody waits for ends by itself.
-        self.wished.retain(|_, wish| wish.until > now || wish.waits.is_some());
+        self.forget_old(now);
         let reader = &mut Reader::new(frame.payload);
         let answer = match header.command {
             QUERY_NEXT_IMAGE => self.query(core, now, ieee, reader).map(|payload| (QUERY_NEXT_IMAGE_RSP, payload)),
@@ -223,7 +228,7 @@ impl Ota {
         let header = header.answer(FrameKind::Cluster, command);
         let (endpoint, cluster) = (frame.endpoint, frame.cluster);
         let zcl = Zcl { endpoint, profile: ProfileId::HOME_AUTOMATION, cluster, header, payload };
-        core.zcl(now, ieee, zcl, Priority::Answer, Owner::Nobody);
+        core.reply(now, ieee, zcl);
         true
     }
 

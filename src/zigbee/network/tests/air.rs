@@ -81,6 +81,8 @@ pub struct World {
     pub routes_searched: usize,
     pub multicasts: usize,
     pub permit: Vec<u8>,
+    /// How long the stick takes to say that it has taken a ZDO request; the device answers after two hops all the same.
+    pub stick_takes: Duration,
     next_id: RequestId,
 }
 
@@ -106,6 +108,7 @@ impl World {
             routes_searched: 0,
             multicasts: 0,
             permit: Vec::new(),
+            stick_takes: HOP,
             next_id: 1,
         };
         world.up();
@@ -424,7 +427,7 @@ impl World {
             _ if self.devices[&ieee].deaf => return self.sent(HOP, tag, SendStatus::NoAck),
             Some(Fault::Lost(status)) => return self.sent(HOP, tag, status),
             Some(Fault::Silent) => return self.sent(HOP, tag, SendStatus::Delivered),
-            _ => self.sent(HOP, tag, SendStatus::Delivered),
+            _ => self.sent(self.stick_takes, tag, SendStatus::Delivered),
         }
         let real = self.real(ieee);
         let (status, nwk) = (zdo::Status::SUCCESS, real.nwk);

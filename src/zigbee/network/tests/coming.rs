@@ -49,6 +49,30 @@ fn a_lamp_joins_is_asked_everything_and_tells_its_state() {
     assert_eq!(world.saved[&lamp]["is_set_up"], json!(true));
 }
 
+/// Sticks say both in either order.
+#[test]
+fn answers_that_come_before_the_stick_has_taken_the_request_count() {
+    let mut world = World::new();
+    world.stick_takes = Duration::from_millis(40);
+    let lamp = world.add(0x1234, "lamp", false);
+    world.announce(lamp);
+    world.run(Duration::from_secs(1));
+    assert!(pairing(&world).contains(&Pairing::Interviewed { ieee: lamp }), "{:?}", pairing(&world));
+    assert!(world.real(lamp).bound.contains(&ON_OFF));
+}
+
+#[test]
+fn the_trust_centre_may_speak_after_the_device() {
+    let mut world = World::new();
+    world.request(Request::Pairing { seconds: 60, via: None, install_code: None });
+    let lamp = world.add(0x1234, "lamp", false);
+    world.announce(lamp);
+    world.come(Duration::from_millis(1), NcpEvent::Joined { ieee: lamp, nwk: Nwk(0x1234), parent: None });
+    world.run(Duration::from_secs(30));
+    let interviewed = pairing(&world).into_iter().filter(|news| *news == Pairing::Interviewed { ieee: lamp }).count();
+    assert_eq!(interviewed, 1, "{:?}", pairing(&world));
+}
+
 #[test]
 fn lost_answers_are_asked_for_again_and_a_failed_step_is_named() {
     let mut world = World::new();

@@ -5,3 +5,4 @@ mod air;
 mod coming;
 mod commands;
 pub mod kinds;
+mod queueing;
