@@ -158,6 +158,14 @@ pub async fn is_coordinator(desk: &Desk) -> Result<bool, Trouble> {
     Ok(is_up(&desk.order(UTIL_GET_DEVICE_INFO.request()).await?))
 }
 
+/// The stick's own address. Not every firmware has the command for it alone.
+pub async fn address(desk: &Desk) -> Result<Ieee, Trouble> {
+    match desk.ask(SYS_GET_EXT_ADDR.request()).await {
+        Err(Trouble::Stick(_)) => Ok(desk.order(UTIL_GET_DEVICE_INFO.request()).await?.ieee("ieeeaddr")),
+        answer => Ok(answer?.ieee("extaddress")),
+    }
+}
+
 /// By an answer to `UTIL_GET_DEVICE_INFO`.
 pub fn is_up(info: &Message) -> bool {
     info.u8("devicestate") == STATE_COORDINATOR

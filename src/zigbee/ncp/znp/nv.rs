@@ -122,12 +122,13 @@ pub async fn write_surely(desk: &Desk, id: u16, bytes: &[u8]) -> Result<(), Trou
     Err(Trouble::stick(format!("the stick did not keep what was written into its item 0x{id:04x}")))
 }
 
-/// Writes an item where it differs: flash wears.
+/// Writes an item where it differs: flash wears. One that cannot be read, as keys of some firmwares, is written.
 pub async fn update(desk: &Desk, id: u16, bytes: &[u8]) -> Result<(), Trouble> {
-    if read(desk, id).await?.as_deref() == Some(bytes) {
-        return Ok(());
+    match read(desk, id).await {
+        Ok(Some(read)) if read == bytes => Ok(()),
+        Ok(_) | Err(Trouble::Stick(_)) => write(desk, id, bytes).await,
+        Err(trouble) => Err(trouble),
     }
-    write(desk, id, bytes).await
 }
 
 pub async fn delete(desk: &Desk, id: u16) -> Result<(), Trouble> {

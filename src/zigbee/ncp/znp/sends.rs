@@ -47,7 +47,8 @@ struct UnderWay {
     to: Option<Nwk>,
     /// Nobody confirms a broadcast: with the stick's word it is done.
     is_broadcast: bool,
-    endpoint: u8,
+    /// The hub's, and the device's: firmwares name the one or the other in the confirm.
+    endpoints: [u8; 2],
     give_up_at: Instant,
 }
 
@@ -78,11 +79,12 @@ impl Sends {
         }
         let give_up_at = now + CONFIRM_PATIENCE;
         let is_broadcast = matches!(message.to, Destination::Broadcast { .. });
-        let to = match message.to {
-            Destination::Device { nwk, .. } => Some(nwk),
-            Destination::Group(_) | Destination::Broadcast { .. } => None,
+        let (to, endpoint) = match message.to {
+            Destination::Device { nwk, endpoint } => (Some(nwk), endpoint.0),
+            Destination::Group(_) => (None, ENDPOINT_ALL),
+            Destination::Broadcast { endpoint, .. } => (None, endpoint.0),
         };
-        let under_way = UnderWay { tag, to, is_broadcast, endpoint: message.from.0, give_up_at };
+        let under_way = UnderWay { tag, to, is_broadcast, endpoints: [message.from.0, endpoint], give_up_at };
         self.under_way.insert(self.transaction, under_way);
         Some((self.transaction, request(&message, self.transaction)))
     }
@@ -113,7 +115,7 @@ impl Sends {
 
     /// The stick tells how a message fared: whose it was, and the device that it was for.
     pub fn confirmed(&mut self, transaction: u8, endpoint: u8, status: u8) -> Option<(Tag, Option<Nwk>, SendStatus)> {
-        let is_it = |under_way: &&UnderWay| under_way.endpoint == endpoint;
+        let is_it = |under_way: &&UnderWay| under_way.endpoints.contains(&endpoint);
         self.under_way.get(&transaction).filter(is_it)?;
         let UnderWay { tag, to, .. } = self.under_way.remove(&transaction)?;
         Some((tag, to, status_of(status)))

@@ -2,7 +2,7 @@
 
 use crate::zigbee::ncp::backup::{Backup, Device, LinkKey};
 use crate::zigbee::ncp::znp::desk::{Desk, Trouble};
-use crate::zigbee::ncp::znp::mt::commands::*;
+use crate::zigbee::ncp::znp::form;
 use crate::zigbee::ncp::znp::nv::{self, ADDRESSES, APS_KEY_DATA, Family, SEC_MATERIAL, TCLK, item};
 use crate::zigbee::ncp::znp::records::*;
 use crate::zigbee::types::{Ieee, Key, Nwk};
@@ -90,7 +90,7 @@ fn first_key(family: Family) -> u16 {
 
 /// Reads the network that is on the stick.
 pub async fn read(desk: &Desk, family: Family) -> Result<Backup, Trouble> {
-    let coordinator = desk.ask(SYS_GET_EXT_ADDR.request()).await?.ieee("extaddress");
+    let coordinator = form::address(desk).await?;
     let key = nv::read(desk, item::ACTIVE_KEY).await?.unwrap_or_default();
     let (key_sequence, key) = key_descriptor(&key).ok_or_else(|| Trouble::stick("the stick has no network key"))?;
     let tables = Tables::read(desk, family).await?;

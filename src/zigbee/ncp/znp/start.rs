@@ -98,8 +98,9 @@ pub async fn start(desk: Desk, config: Config, known: Option<Persisted>, chance:
     }
     let Held { network, coordinator, .. } = held;
     register_endpoints(&desk).await?;
-    nice_to_have(join_green_power_group(&desk).await)?;
-    nice_to_have(desk.order(ZDO_MSG_CB_REGISTER.request().with("clusterid", 0xffffu16)).await.map(drop))?;
+    nice_to_have(&desk, join_green_power_group(&desk).await).await?;
+    let all_of_zdo = ZDO_MSG_CB_REGISTER.request().with("clusterid", 0xffffu16);
+    nice_to_have(&desk, desk.order(all_of_zdo).await.map(drop)).await?;
     let NewNetwork { pan_id, extended_pan_id, key, channel } = network;
     let in_flight_max = if family == Family::V3x0 { IN_FLIGHT_MAX_3X0 } else { IN_FLIGHT_MAX_30X };
     let info = NetworkInfo { channel, pan_id, extended_pan_id, coordinator, firmware, in_flight_max, is_new };
@@ -153,8 +154,9 @@ async fn identify(desk: &Desk) -> Result<(Family, Box<str>), Trouble> {
     let family = match desk.try_ask(probe, Patience::of(&SYS_NV_LENGTH)).await {
         Ok(_) => Family::V3x0,
         Err(AskError::Rpc(_)) => Family::V30x,
-        // Says nothing to what it does not know, as some do.
-        Err(AskError::Silent) if version.u8("product") != PRODUCT_3X0 => Family::V30x,
+        // Says nothing to what it does not know, as some do; then it is what it says it is.
+        Err(AskError::Silent) if version.u8("product") == PRODUCT_3X0 => Family::V3x0,
+        Err(AskError::Silent) => Family::V30x,
         Err(_) => return Err(Trouble::Silent("nvLength")),
     };
     let name = if family == Family::V3x0 { "3.x.0" } else { "3.0.x" };
@@ -215,7 +217,7 @@ async fn look(desk: &Desk) -> Result<Seen, Trouble> {
     let nib = nib.filter(|nib| nib.has_network() && mark != Some(UNFINISHED));
     let is_configured = mark == Some(CONFIGURED);
     let Some(nib) = nib else { return Ok(Seen { held: None, is_configured }) };
-    let coordinator = desk.ask(SYS_GET_EXT_ADDR.request()).await?.ieee("extaddress");
+    let coordinator = form::address(desk).await?;
     let key = network_key(desk).await?;
     let (pan_id, extended_pan_id, channel) = (nib.pan_id(), nib.extended_pan_id(), nib.channel());
     let network = NewNetwork { pan_id, extended_pan_id, key, channel };
@@ -299,7 +301,7 @@ async fn restore(desk: &Desk, family: Family, known: &Persisted, chance: Chance)
 
 /// What truly is on the air now.
 async fn running(desk: &Desk) -> Result<Held, Trouble> {
-    let coordinator = desk.ask(SYS_GET_EXT_ADDR.request()).await?.ieee("extaddress");
+    let coordinator = form::address(desk).await?;
     let info = desk.ask(ZDO_EXT_NWK_INFO.request()).await?;
     let network = NewNetwork {
         pan_id: info.u16("panid"),
@@ -314,10 +316,14 @@ async fn running(desk: &Desk) -> Result<Held, Trouble> {
 }
 
 /// A firmware that does not know a command that can be done without is no reason to have no network.
-fn nice_to_have(done: Result<(), Trouble>) -> Result<(), Trouble> {
+async fn nice_to_have(desk: &Desk, done: Result<(), Trouble>) -> Result<(), Trouble> {
     match done {
-        Err(Trouble::Stick(why)) => {
-            tracing::warn!(%why, "the stick does without");
+        Err(trouble @ (Trouble::Stick(_) | Trouble::Silent(_))) => {
+            tracing::warn!(%trouble, "the stick does without");
+            // Some say nothing to what they do not know; one that says nothing to this is gone.
+            if matches!(trouble, Trouble::Silent(_)) {
+                desk.ask(SYS_PING.request()).await?;
+            }
             Ok(())
         }
         done => done,

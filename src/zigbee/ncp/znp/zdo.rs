@@ -106,11 +106,12 @@ pub fn told(message: &Message) -> Option<Told> {
         let mut payload = vec![status];
         payload.extend(message.ieee("ieeeaddr").0.to_le_bytes());
         payload.extend(nwk.to_le_bytes());
-        let devices = message.words("assocdevlist");
-        if !devices.is_empty() {
+        if let [start, count, devices @ ..] = message.bytes("assoc")
+            && !devices.is_empty()
+        {
             // MT has these two the other way round.
-            payload.extend([devices.len() as u8, message.u8("startindex")]);
-            payload.extend(devices.iter().flat_map(|device| device.to_le_bytes()));
+            payload.extend([count, start]);
+            payload.extend(devices);
         }
         return Some((Nwk(nwk), ClusterId(cluster), payload));
     }
@@ -189,6 +190,9 @@ mod tests {
         let address = told(0x80, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 0x34, 0x12, 3, 2, 0xaa, 0, 0xbb, 0]).expect("a response");
         assert_eq!(address.1, ClusterId(0x8000));
         assert_eq!(address.2, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0x34, 0x12, 2, 3, 0xaa, 0, 0xbb, 0]);
+        let bare = told(0x81, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 0x34, 0x12]).expect("a response without a list");
+        assert_eq!(bare.2, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0x34, 0x12]);
+        assert_eq!(told(0x81, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 0x34, 0x12, 0, 0]).expect("an empty list").2, bare.2);
         assert_eq!(told(0xc0, &[9]), None);
     }
 }

@@ -170,12 +170,9 @@ commands! {
     ZDO_MSG_CB_REMOVE = Zdo 0x3f Sreq msgCbRemove (clusterid: U16) -> (status: U8);
     ZDO_STARTUP_FROM_APP = Zdo 0x40 Sreq startupFromApp (startdelay: U16) -> (status: U8);
     ZDO_AUTO_FIND_DESTINATION = Zdo 0x41 Areq autoFindDestination (endpoint: U8) -> ();
-    ZDO_NWK_ADDR_RSP = Zdo 0x80 Areq nwkAddrRsp (status: U8, ieeeaddr: Ieee, nwkaddr: U16, startindex: U8,
-        assocdevlist: Words)
-        -> ();
-    ZDO_IEEE_ADDR_RSP = Zdo 0x81 Areq ieeeAddrRsp (status: U8, ieeeaddr: Ieee, nwkaddr: U16, startindex: U8,
-        assocdevlist: Words)
-        -> ();
+    // `assoc` is where a list of children begins and the list, counted; or nothing.
+    ZDO_NWK_ADDR_RSP = Zdo 0x80 Areq nwkAddrRsp (status: U8, ieeeaddr: Ieee, nwkaddr: U16, assoc: Rest) -> ();
+    ZDO_IEEE_ADDR_RSP = Zdo 0x81 Areq ieeeAddrRsp (status: U8, ieeeaddr: Ieee, nwkaddr: U16, assoc: Rest) -> ();
     ZDO_NODE_DESC_RSP = Zdo 0x82 Areq nodeDescRsp (srcaddr: U16, status: U8, nwkaddr: U16, logicaltype: U8,
         apsflagsBand: U8, maccapabilities: U8, manufacturercode: U16, maxbuffersize: U8, maxinsize: U16, servermask: U16, maxoutsize: U16, desccapabilities: U8)
         -> ();

@@ -178,7 +178,7 @@ impl Line {
 
     fn send(&mut self, tag: Tag) {
         let message = Outgoing {
-            to: Destination::Device { nwk: Nwk(0x1234), endpoint: Endpoint(1) },
+            to: Destination::Device { nwk: Nwk(0x1234), endpoint: Endpoint(11) },
             profile: ProfileId::HOME_AUTOMATION,
             cluster: ClusterId(6),
             from: Endpoint(1),
@@ -302,6 +302,30 @@ fn firmware_that_is_too_old_is_refused() {
     assert!(line.refused().expect("it was refused").contains("1.2"));
 }
 
+/// Firmwares differ in what they know, and in whether they say so.
+#[test]
+fn what_can_be_done_without_is() {
+    let unknown = &["getExtAddr", "extFindGroup", "msgCbRegister", "mgmtNwkUpdateReq"];
+    for family in FAMILIES {
+        let mut stick = fresh(family);
+        (stick.unknown, stick.locks_key) = (unknown, true);
+        let mut line = line(stick, Config::default(), None);
+        line.run_until(120, |line| line.up().is_some());
+        let info = line.up().expect("it is up");
+        assert_eq!((info.coordinator, info.channel), (Ieee(0x0012_4b00_14d9_a1b2), Channel(15)));
+        assert_eq!(line.reopened, 0);
+    }
+    for family in FAMILIES {
+        let (mut stick, known) = settled(family);
+        stick.unknown = &["extFindGroup", "msgCbRegister", "nvLength"];
+        stick.ignores_unknown = true;
+        let mut line = line(stick, Config::default(), Some(known));
+        line.run_until(60, |line| line.up().is_some());
+        let in_flight_max = if family == Family::V3x0 { 16 } else { 2 };
+        assert_eq!((line.up().expect("it is up").in_flight_max, line.reopened), (in_flight_max, 0));
+    }
+}
+
 /// Any frame of the start may be lost or garbled, one at a time.
 #[test]
 fn the_start_survives_the_loss_of_any_frame() {
@@ -379,7 +403,7 @@ fn a_message_is_confirmed() {
     line.run_until(1, |line| !line.sent(1).is_empty());
     assert_eq!(line.sent(1), [SendStatus::Delivered]);
     assert_eq!(line.now - before, 2 * HOP, "nothing waits for anything else");
-    line.stick.confirms = Some(0xcd);
+    (line.stick.confirms, line.stick.confirms_device) = (Some(0xcd), true);
     line.send(2);
     line.run_until(1, |line| !line.sent(2).is_empty());
     assert_eq!(line.sent(2), [SendStatus::NoRoute]);

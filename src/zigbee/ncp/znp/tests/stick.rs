@@ -33,8 +33,16 @@ pub struct Stick {
     pub asked: Vec<&'static str>,
     /// How data requests are confirmed: status, or not at all.
     pub confirms: Option<u8>,
+    /// The confirm names the device's endpoint, not the hub's.
+    pub confirms_device: bool,
     /// The transport key reads as something else.
     pub hides_key: bool,
+    /// The transport key cannot be read.
+    pub locks_key: bool,
+    /// Commands that it does not know.
+    pub unknown: &'static [&'static str],
+    /// Says nothing to those, as opposed to that it does not know them.
+    pub ignores_unknown: bool,
     decoder: Decoder,
     pub out: VecDeque<Frame>,
 }
@@ -60,7 +68,11 @@ impl Stick {
             formed: 0,
             asked: Vec::new(),
             confirms: Some(0),
+            confirms_device: false,
             hides_key: false,
+            locks_key: false,
+            unknown: &[],
+            ignores_unknown: false,
             decoder: Decoder::new(Peer::Host),
             out: VecDeque::new(),
         };
@@ -108,8 +120,8 @@ impl Stick {
                 continue;
             }
             let is_nv = [&SYS_NV_LENGTH, &SYS_NV_READ, &SYS_NV_WRITE].into_iter().any(|command| asked.is(command));
-            if is_nv && self.family == Family::V30x {
-                self.out.push_back(mt::rpc_error(mt::RPC_UNKNOWN_COMMAND, &frame));
+            if is_nv && self.family == Family::V30x || self.unknown.contains(&asked.command.name) {
+                self.out.extend((!self.ignores_unknown).then(|| mt::rpc_error(mt::RPC_UNKNOWN_COMMAND, &frame)));
                 continue;
             }
             let at = self.out.len();
@@ -141,6 +153,7 @@ impl Stick {
             "getExtAddr" => answer.with("extaddress", self.address),
             "osalNvLength" => answer.with("length", self.items.get(&id()).map_or(0, |item| item.len() as u16)),
             "osalNvReadExt" if self.hides_key && id() == item::PRECFGKEY => answer.with("value", [0x55u8; 16]),
+            "osalNvReadExt" if self.locks_key && id() == item::PRECFGKEY => answer.with("status", 0x0au8),
             "osalNvReadExt" => match self.items.get(&id()).and_then(|item| item.get(asked.u16("offset").into()..)) {
                 Some(rest) => answer.with("value", &rest[..rest.len().min(246)]),
                 None => answer.with("status", 0x0au8),
@@ -172,7 +185,9 @@ impl Stick {
                 self.tables.insert(key, asked.bytes("value").to_vec());
                 answer
             }
-            "getDeviceInfo" => answer.with("devicestate", if self.is_up { 9u8 } else { 0 }),
+            "getDeviceInfo" => {
+                answer.with("ieeeaddr", self.address).with("devicestate", if self.is_up { 9u8 } else { 0 })
+            }
             "startupFromApp" => {
                 self.load();
                 answer
@@ -228,7 +243,8 @@ impl Stick {
             "dataRequest" | "dataRequestExt" => {
                 if let Some(status) = self.confirms {
                     let confirm = AF_DATA_CONFIRM.request().with("status", status);
-                    self.tell(confirm.with("endpoint", asked.u8("srcendpoint")).with("transid", asked.u8("transid")));
+                    let endpoint = asked.u8(if self.confirms_device { "destendpoint" } else { "srcendpoint" });
+                    self.tell(confirm.with("endpoint", endpoint).with("transid", asked.u8("transid")));
                 }
                 answer
             }
