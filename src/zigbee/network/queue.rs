@@ -312,7 +312,7 @@ impl Queue {
             // `down` comes right behind it, and says how long there is hope.
             Next::Fail(Failure::RadioDown) if !exchange.ask.is_once => exchange.state = waiting(None, false),
             Next::Fail(failure) => {
-                self.expect_strays(now, id, 0);
+                self.expect_strays(now, id, None);
                 self.finish(id, Err(failure));
             }
         }
@@ -358,18 +358,18 @@ impl Queue {
             },
         );
         let Some((id, answer)) = answer else { return false };
-        self.expect_strays(now, id, 1);
+        self.expect_strays(now, id, Some(response));
         self.finish(id, Ok(answer));
         true
     }
 
-    /// It is over, and was answered so often.
-    fn expect_strays(&mut self, now: Instant, id: u64, answers: u8) {
+    /// It is over.
+    fn expect_strays(&mut self, now: Instant, id: u64, answer: Option<&zdo::Response>) {
         if let Some(Exchange { ask, tries, .. }) = self.exchanges.get(&id)
             && let (To::Device(ieee), Message::Zdo(request)) = (ask.to, &ask.message)
-            && *tries > answers
+            && *tries > u8::from(answer.is_some())
         {
-            self.strays.expect(now, ieee, request);
+            self.strays.expect(now, ieee, request, answer.is_some_and(|answer| answer.status().is_success()));
         }
     }
 
@@ -423,7 +423,7 @@ impl Queue {
             }
         }
         for (id, failure) in over {
-            self.expect_strays(now, id, 0);
+            self.expect_strays(now, id, None);
             self.finish(id, Err(failure));
         }
     }

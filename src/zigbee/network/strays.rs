@@ -1,5 +1,5 @@
-//! Answers to bindings that may come although nobody waits for them any more. They say nothing of which binding they are about, so
-//! the device is asked for no other until then. Knows no queue.
+//! ZDO answers that may come although nobody waits for them any more, of kinds that do not say what they answer: the device is asked
+//! for nothing else of the kind until then. Knows no queue.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,9 +14,19 @@ const STRAY: Duration = Duration::from_secs(2);
 pub struct Strays(BTreeMap<(Ieee, ClusterId), Instant>);
 
 impl Strays {
-    /// A request is over that went out more often than it was answered.
-    pub fn expect(&mut self, now: Instant, ieee: Ieee, request: &Request) {
-        if matches!(request, Request::Bind(_) | Request::Unbind(_)) {
+    /// A request is over that went out more often than it was answered. `is_success`: its answer, which will be the same.
+    pub fn expect(&mut self, now: Instant, ieee: Ieee, request: &Request, is_success: bool) {
+        let says_whose = match request {
+            Request::Bind(_) | Request::Unbind(_) => false,
+            // A refusal names neither the endpoint nor the page.
+            Request::SimpleDescriptor { .. }
+            | Request::MgmtLqi { .. }
+            | Request::MgmtRtg { .. }
+            | Request::MgmtBind { .. } => is_success,
+            // There is one such question to a device.
+            _ => true,
+        };
+        if !says_whose {
             self.0.insert((ieee, request.cluster()), now + STRAY);
         }
     }

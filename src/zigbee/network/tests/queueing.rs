@@ -7,8 +7,8 @@ use crate::zigbee::ncp::{NcpCommand, SendStatus, Tag};
 use crate::zigbee::network::exchange::{Answer, Failure, Message, To, Wants, Zcl};
 use crate::zigbee::network::job::Owner;
 use crate::zigbee::network::queue::{Ask, Priority, Queue, Whereabouts};
-use crate::zigbee::types::{ClusterId, Endpoint, Ieee, Nwk};
-use crate::zigbee::zdo::{Binding, BindingTarget, Request, Response, Status};
+use crate::zigbee::types::{ClusterId, Endpoint, Ieee, Nwk, ProfileId};
+use crate::zigbee::zdo::{Binding, BindingTarget, Request, Response, SimpleDescriptor, Status};
 
 const LAMP: Ieee = Ieee(7);
 const HALL: Duration = Duration::from_millis(10);
@@ -97,6 +97,32 @@ fn an_answer_to_a_binding_is_not_taken_for_that_to_the_next() {
     assert_eq!(next.len(), 1);
     assert!(desk.queue.handle_zdo(desk.now, LAMP, &refused), "this may come before the stick's own word");
     assert_eq!(desk.end(), Some(Ok(Answer::Zdo(refused))));
+}
+
+/// A refusal does not say which endpoint it is about.
+#[test]
+fn a_refusal_of_one_endpoint_is_not_taken_for_that_of_the_next() {
+    let nwk = Nwk(0x1234);
+    let ask = |endpoint| Message::Zdo(Request::SimpleDescriptor { nwk, endpoint: Endpoint(endpoint) });
+    let answer = |endpoint: Option<u8>| {
+        let (profile, device, version, inputs, outputs) = (ProfileId::HOME_AUTOMATION, 0x0100, 1, vec![], vec![]);
+        let descriptor = endpoint.map(Endpoint);
+        let descriptor =
+            descriptor.map(|endpoint| SimpleDescriptor { endpoint, profile, device, version, inputs, outputs });
+        let status = if descriptor.is_some() { Status::SUCCESS } else { Status::NOT_ACTIVE };
+        Response::SimpleDescriptor { status, nwk, descriptor }
+    };
+    for (first, is_free) in [(answer(None), false), (answer(Some(1)), true)] {
+        let mut desk = Desk::new();
+        desk.push(ask(1), false);
+        let tags = desk.after(HALL);
+        desk.sent(tags[0], SendStatus::NoAck);
+        assert_eq!(desk.after(Duration::from_secs(1)).len(), 1);
+        assert!(desk.queue.handle_zdo(desk.now, LAMP, &first));
+        desk.push(ask(2), false);
+        assert_eq!(desk.after(HALL).len() == 1, is_free);
+        assert!(!desk.queue.handle_zdo(desk.now, LAMP, &first), "it was answered before");
+    }
 }
 
 #[test]
