@@ -142,10 +142,10 @@ impl<O: PartialEq> Line<O> {
         self.out.extend(message.frame().ok().and_then(|frame| frame.encode()));
     }
 
-    /// The owner has learned by another way that its request was heard: it need not wait for the answer.
+    /// The owner has learned by another way that its request was heard: it need not wait for the answer, which may come yet.
     pub fn settle(&mut self, now: Instant, owner: &O) {
-        if self.pending.as_ref().is_some_and(|pending| pending.ask.owner == *owner) {
-            self.pending = None;
+        if let Some(pending) = self.pending.take_if(|pending| pending.ask.owner == *owner) {
+            self.expect_late(now, &pending, pending.sent);
             self.send_next(now);
         }
     }
@@ -253,10 +253,14 @@ impl<O: PartialEq> Line<O> {
 
     fn close(&mut self, now: Instant, pending: Pending<O>, answer: Result<Message, AskError>) {
         let answers = if answer == Err(AskError::Silent) { pending.sent } else { pending.sent - 1 };
+        self.expect_late(now, &pending, answers);
+        self.heard.push_back(Heard::Answer(pending.ask.owner, answer));
+    }
+
+    fn expect_late(&mut self, now: Instant, pending: &Pending<O>, answers: u8) {
         if answers > 0 {
             self.late = Some(Late { command: pending.ask.command, answers, until: now + LATE_ANSWER_MAX });
         }
-        self.heard.push_back(Heard::Answer(pending.ask.owner, answer));
     }
 
     /// Something was garbled, and it may well have been the answer.

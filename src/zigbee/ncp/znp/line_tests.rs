@@ -171,3 +171,27 @@ fn what_waits_when_the_stick_starts_anew_is_told_so() {
     assert_eq!(full.len(), 100 - 1 - QUEUE_LEN_MAX);
     assert!(full.iter().all(|heard| matches!(heard, Heard::Answer(_, Err(AskError::Full)))));
 }
+
+/// Some sticks confirm a message before they say that they took it.
+#[test]
+fn an_answer_behind_the_confirm_is_not_taken_for_that_of_the_next() {
+    let mut test = test();
+    let send = |transaction: u8| AF_DATA_REQUEST.request().with("transid", transaction);
+    test.ask(1, &send(1));
+    test.ask(2, &send(2));
+    assert_eq!(test.said(), [bytes(&send(1))]);
+    test.line.settle(test.now, &1);
+    assert_eq!(test.said().len(), 0, "the answer may come yet");
+    test.hear(&AF_DATA_REQUEST.response());
+    assert_eq!((test.said(), test.heard()), (vec![bytes(&send(2))], vec![]));
+    let refused = AF_DATA_REQUEST.response().with("status", 0x11u8);
+    test.hear(&refused);
+    assert_eq!(test.heard(), [Heard::Answer(2, Ok(refused))]);
+    // And where it is lost, the next one waits for it no longer than that.
+    test.ask(3, &send(3));
+    test.ask(4, &send(4));
+    test.said();
+    test.line.settle(test.now, &3);
+    test.wait(400);
+    assert_eq!(test.said(), [bytes(&send(4))]);
+}
