@@ -310,6 +310,7 @@ pub(super) async fn carry_out(shared: &Arc<Shared>, plan: Plan) -> Result<Vec<Se
             ok: false,
             state: Default::default(),
             left_out: Vec::new(),
+            taken: Vec::new(),
             ms: 0,
             error: Some(error),
         }
@@ -328,8 +329,12 @@ fn outcome(planned: &Planned, answer: Result<SetDone, ErrorBody>, ms: u64) -> Se
         Err(error) => (Default::default(), Some(error)),
     };
     let left_out = planned.fit.as_ref().map(|fit| fit.left_out.clone()).unwrap_or_default();
+    let taken = match (&planned.fit, &error) {
+        (Ok(fit), None) => values::taken(&planned.device.capabilities, &fit.set, &state),
+        _ => Vec::new(),
+    };
     let (id, name) = (planned.device.id.clone(), planned.device.name.clone());
-    SetResult { id, name, ok: error.is_none(), state, left_out, ms, error }
+    SetResult { id, name, ok: error.is_none(), state, left_out, taken, ms, error }
 }
 
 /// A place in the lanes, given up when it is dropped.

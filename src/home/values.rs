@@ -114,6 +114,28 @@ pub(super) fn contradicts(
     None
 }
 
+/// Of what a device was told and took, what it tells by itself and has not said to be so: what moves says when it is there.
+pub(super) fn taken(capabilities: &[Capability], set: &Map<String, Value>, told: &Map<String, Value>) -> Vec<Box<str>> {
+    let is_so = |property: &str, wished: &Value, capability: &Capability| {
+        let Some(found) = told.get(property) else { return false };
+        match (wished.as_f64(), found.as_f64(), &capability.kind) {
+            // As near as devices come to what they are told.
+            (Some(wished), Some(found), CapabilityKind::Numeric { min: Some(min), max: Some(max), .. }) => {
+                (wished - found).abs() <= (max - min) * 0.02
+            }
+            _ => wished == found || !matches!(capability.part_of, Some(Domain::Cover | Domain::Lock)),
+        }
+    };
+    let is_open = |property: &str, wished: &Value| {
+        let mut ways = capabilities.iter().filter(|one| one.reported && *one.property == *property).peekable();
+        ways.peek().is_some() && !ways.any(|one| is_so(property, wished, one))
+    };
+    set.iter()
+        .filter(|(property, wished)| is_open(property, wished))
+        .map(|(property, _)| property.as_str().into())
+        .collect()
+}
+
 /// The value in the device's words, or what is wrong with it.
 fn value_of(capability: &Capability, value: &Value, depth: u8) -> Result<Value, String> {
     let takes = || format!("takes {}", range(capability));
@@ -312,6 +334,22 @@ mod tests {
         assert_eq!(told(json!({"state": "ON", "brightness": 199})), None);
         assert_eq!(told(json!({})), None);
         assert_eq!(contradicts(&bulb, &set(json!({"state": "TOGGLE"})), &set(json!({"state": "OFF"}))), None);
+    }
+
+    #[test]
+    fn what_was_begun_is_not_said_to_be_so() {
+        let mut blind = lamp_with_colour("0x1").capabilities;
+        let position = blind.iter_mut().find(|one| *one.property == *"brightness").expect("a lamp has one");
+        (position.property, position.part_of) = ("position".into(), Some(Domain::Cover));
+        position.kind = CapabilityKind::Numeric { min: Some(0.0), max: Some(100.0), step: None, presets: vec![] };
+        let taken = |wish: Value, told: Value| taken(&blind, &set(wish), &set(told));
+        let wish = json!({"position": 30});
+        assert_eq!(taken(wish.clone(), json!({})), ["position".into()], "it said yes and nothing more");
+        assert_eq!(taken(wish.clone(), json!({"position": 80})), ["position".into()], "it is on its way");
+        assert_eq!(taken(wish, json!({"position": 31})), []);
+        assert_eq!(taken(json!({"state": "TOGGLE"}), json!({"state": "OFF"})), []);
+        assert_eq!(taken(json!({"color": {"hue": 20}}), json!({"color": {"x": 0.3}})), [], "said in another way");
+        assert_eq!(taken(json!({"transition": 20}), json!({})), [], "that is no state");
     }
 
     proptest::proptest! {

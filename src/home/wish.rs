@@ -51,7 +51,7 @@ pub struct Selection {
 pub struct SetResult {
     pub id: DeviceId,
     pub name: Box<str>,
-    /// The device has confirmed it.
+    /// The device has confirmed it; of what stands in `taken`, that it has begun.
     pub ok: bool,
     /// What it confirmed or reported after the command; nothing where it failed.
     pub state: Map<String, Value>,
@@ -59,6 +59,11 @@ pub struct SetResult {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub left_out: Vec<Box<str>>,
+    /// Properties of which it has confirmed that it took the command, and nothing more: it has not said that they are so. A
+    /// cover tells by itself when it is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub taken: Vec<Box<str>>,
     /// From the wish to this answer, the wait for earlier commands to the same device included.
     pub ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -43,6 +43,9 @@ struct Outcome {
     ok: bool,
     #[serde(default)]
     state: Map<String, Value>,
+    /// What it took, and has not said to be so.
+    #[serde(default)]
+    taken: Vec<String>,
     #[serde(default)]
     error: Option<Fault>,
 }
@@ -145,7 +148,8 @@ fn said_of(outcomes: &[Outcome], house: &House) -> Vec<String> {
     let mut alike: Vec<(String, Vec<String>)> = Vec::new();
     for outcome in outcomes {
         let came_to = match (&outcome.error, outcome.ok) {
-            (None, true) => is_now(&outcome.state),
+            (None, true) if outcome.taken.is_empty() => is_now(&outcome.state),
+            (None, true) => "took it, and has not said yet that it is done".to_owned(),
             (error, _) => {
                 let why = error.as_ref().map(|error| error.message.trim()).filter(|why| !why.is_empty());
                 format!("did not do it: {}", why.unwrap_or("it does not say why"))
