@@ -81,6 +81,10 @@ fn what_was_not_confirmed_is_not_claimed() {
     assert_eq!(told, say("I could not read what came of it: look at the device itself."));
     let odd = json!({"results": [{"id": "0x1", "ok": false}]}).to_string();
     assert_eq!(after(text, &[listed, &[(SET, &odd, false)]]), say("Kitchen lamp did not do it: it does not say why."));
+    let begun =
+        json!({"results": [{"id": "0x1", "ok": true, "state": {"state": "OFF"}, "taken": ["state"]}]}).to_string();
+    let told = after(text, &[listed, &[(SET, &begun, false)]]);
+    assert_eq!(told, say("Kitchen lamp took it, and has not said yet that it is done."));
 }
 
 #[test]
