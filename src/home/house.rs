@@ -10,7 +10,7 @@ use super::device::Device;
 use super::lanes::Lanes;
 use super::names::{Called, fold};
 use super::news::{Change, News};
-use super::recorder::{Pace, Recorder};
+use super::recorder::{Pace, Points, Recorder};
 use super::source::{Backend, DeviceId, DeviceInfo, PairingNews, RadioStatus, SourceEvent};
 use super::told;
 use crate::common::capability::{CapabilityKind, Category};
@@ -306,7 +306,8 @@ impl Home {
         let mut told = Map::new();
         let (events, values): (Map<_, _>, Map<_, _>) =
             changes.into_iter().partition(|(property, _)| told::is_event(property));
-        for (property, value) in events {
+        let is_name = |(property, _): &(String, Value)| property.len() <= told::PROPERTY_BYTES_MAX;
+        for (property, value) in events.into_iter().filter(is_name).take(told::EVENTS_LEN_MAX) {
             // An old press of a button is nobody's business, and an empty one is none.
             let is_pressed = value.as_str().is_some_and(|text| (1..=told::PROPERTY_BYTES_MAX).contains(&text.len()));
             if let Some(at_ms) = at_ms.filter(|_| is_pressed || value.is_number()) {
@@ -469,6 +470,12 @@ impl Home {
 
     pub fn count_of(&self, source: usize) -> usize {
         self.devices.values().filter(|here| here.source == source).count()
+    }
+
+    /// What is to be written of what was reported.
+    pub fn take_points(&mut self) -> Vec<Points> {
+        let devices = &self.devices;
+        self.recorder.take(|id| devices.contains_key(id))
     }
 
     /// A device as it is to be remembered.

@@ -114,6 +114,17 @@ fn an_old_value_is_shown_and_not_recorded() {
 }
 
 #[test]
+fn events_are_bounded_like_all_that_a_source_tells() {
+    let mut home = home(vec![plug("0x1")]);
+    let mut changes: Map<_, _> = (0..1_000).map(|at| (format!("action_{at}"), json!("x"))).collect();
+    changes.insert(format!("action_{}", "x".repeat(100_000)), json!("x"));
+    home.handle(0, SourceEvent::State { id: id("0x1"), changes, is_old: false }, 2);
+    let Some(News::Device(change)) = home.news.pop() else { panic!("it is told") };
+    assert!((1..=told::EVENTS_LEN_MAX).contains(&change.changes.len()), "{}", change.changes.len());
+    assert!(change.changes.keys().all(|property| property.len() <= told::PROPERTY_BYTES_MAX));
+}
+
+#[test]
 fn what_is_wished_goes_when_it_is_reported_and_a_toggle_is_no_wish() {
     let mut home = home(vec![bulb("0x1")]);
     let lamp = id("0x1");

@@ -96,8 +96,8 @@ impl Recorder {
         self.waiting
     }
 
-    /// All that waits, which then waits no more.
-    pub fn take(&mut self) -> Vec<Points> {
+    /// All that waits, which then waits no more. What devices that are gone were is known no longer.
+    pub fn take(&mut self, is_here: impl Fn(&DeviceId) -> bool) -> Vec<Points> {
         let mut taken = Vec::new();
         for (device, properties) in &mut self.devices {
             for (property, series) in properties.iter_mut().filter(|(_, series)| !series.waiting.is_empty()) {
@@ -106,6 +106,7 @@ impl Recorder {
             }
         }
         self.waiting = 0;
+        self.devices.retain(|id, _| is_here(id));
         taken
     }
 
@@ -162,13 +163,13 @@ mod tests {
         recorder.note(&lamp, "action", &json!("on"), 6, Pace::Event);
         recorder.note(&lamp, "color", &json!({"x": 1}), 6, Pace::Value);
         recorder.note(&lamp, "text", &json!("x".repeat(1_000)), 6, Pace::Value);
-        let taken = recorder.take();
+        let taken = recorder.take(|_| true);
         assert_eq!(
             taken.iter().map(|one| (&*one.property, one.points.len())).collect::<Vec<_>>(),
             [("action", 2), ("power", 4)]
         );
         assert_eq!(taken[1].points, [(0, json!(1)), (2_000, json!(2)), (302_000, json!(2)), (1_000, json!(2))]);
-        assert_eq!((recorder.waiting(), recorder.take()), (0, Vec::new()));
+        assert_eq!((recorder.waiting(), recorder.take(|_| true)), (0, Vec::new()));
     }
 
     #[test]
@@ -182,7 +183,7 @@ mod tests {
         for minute in 0..=10 {
             recorder.note(&lamp, "linkquality", &json!(minute), minute * 60_000, Pace::Diagnostic);
         }
-        let taken = recorder.take();
+        let taken = recorder.take(|_| true);
         assert_eq!(taken[0].points, [(0, json!(9)), (1_000, json!(19)), (2_000, json!(29)), (3_000, json!(30))]);
         assert_eq!(taken[1].points, [(0, json!(0)), (300_000, json!(5)), (600_000, json!(10))]);
         assert_eq!(taken[2].points.len(), 31, "a switch that was on for a moment was on");
@@ -194,7 +195,7 @@ mod tests {
         let (lamp, gone) = (id("0x1"), id("0x2"));
         recorder.note(&lamp, "power", &json!(1), 1, Pace::Value);
         recorder.note(&gone, "power", &json!(1), 1, Pace::Value);
-        let taken = recorder.take();
+        let taken = recorder.take(|_| true);
         recorder.note(&lamp, "power", &json!(2), 2, Pace::Value);
         recorder.forget(&gone);
         recorder.put_back(taken);
@@ -205,12 +206,22 @@ mod tests {
     }
 
     #[test]
+    fn devices_that_come_and_go_cost_no_memory_without_end() {
+        let mut recorder = Recorder::default();
+        for number in 0..100 {
+            recorder.note(&id(&format!("0x{number}")), "power", &json!(1), number, Pace::Value);
+        }
+        assert_eq!(recorder.take(|one| *one == id("0x7")).len(), 100, "what they said last is written");
+        assert_eq!(recorder.devices.keys().collect::<Vec<_>>(), [&id("0x7")]);
+    }
+
+    #[test]
     fn a_disk_that_never_answers_costs_no_memory_without_end() {
         let mut recorder = Recorder::default();
         for at_ms in 0..WAITING_MAX as u64 + 10 {
             recorder.note(&id("0x1"), "power", &json!(at_ms), at_ms * RUNNING_MS, Pace::Value);
         }
-        assert_eq!((recorder.waiting(), recorder.take()[0].points.len()), (WAITING_MAX, WAITING_MAX));
+        assert_eq!((recorder.waiting(), recorder.take(|_| true)[0].points.len()), (WAITING_MAX, WAITING_MAX));
         let mut recorder = Recorder::default();
         for property in 0..PROPERTIES_MAX + 10 {
             recorder.note(&id("0x1"), &property.to_string(), &json!(1), 1, Pace::Value);

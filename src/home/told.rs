@@ -13,6 +13,9 @@ pub const ID_BYTES_MAX: usize = 64;
 /// Properties of one device, known by their capability or not.
 pub const STATE_LEN_MAX: usize = 256;
 
+/// Events in one report: `action` and what belongs to it.
+pub const EVENTS_LEN_MAX: usize = 32;
+
 /// The longest value of a property, bytes of JSON.
 pub const STATE_VALUE_BYTES_MAX: usize = 4_096;
 
