@@ -10,6 +10,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod exec_server;
+mod groups;
 mod history;
 mod hub;
 mod line;
@@ -68,6 +69,8 @@ enum Command {
     Devices(devices::Args),
     /// The rooms of the house: list, set, delete.
     Rooms(rooms::Args),
+    /// Devices that are told the same: list, set, delete.
+    Groups(groups::Args),
     /// States of many devices that are called back together: list, recall, capture, delete.
     Scenes(scenes::Args),
     /// The radio: status, map, backup.
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::ConformanceServer(args) => conformance::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Rooms(args) => rooms::run(args),
+        Command::Groups(args) => groups::run(args),
         Command::Scenes(args) => scenes::run(args),
         Command::Network(args) => network::run(args),
         Command::History(args) => history::run(args),

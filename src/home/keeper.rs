@@ -122,10 +122,16 @@ impl Keeper {
 
     /// Sets properties and waits until each device has confirmed, or has not: one result for each device. All of the wish
     /// is looked at before anything is sent; an error means that nothing was. Once sent it is done to the end, whether or not
-    /// somebody still waits. Commands to one device are done in the order in which they were given.
-    pub async fn set(&self, who: &Principal, wish: Wish) -> Result<Vec<SetResult>, ErrorBody> {
+    /// somebody still waits. Commands to one device are done in the order in which they were given. `each` hears of every device
+    /// as it ends, with how many have and how many are meant.
+    pub async fn set(
+        &self,
+        who: &Principal,
+        wish: Wish,
+        each: impl FnMut(&SetResult, usize, usize),
+    ) -> Result<Vec<SetResult>, ErrorBody> {
         let plan = self.0.with_groups(|home, groups| home.plan(who, &wish, groups))?;
-        run::carry_out(&self.0, plan).await
+        run::carry_out(&self.0, plan, each).await
     }
 
     /// Asks a device for the values of these properties, all that can be read where there are none. What it says is its state
@@ -166,10 +172,15 @@ impl Keeper {
         run::in_time(self.0.sources[source].update_firmware(device.id.clone()), run::FIRMWARE_WAIT).await
     }
 
-    /// Makes the house as a scene says: one result for each of its devices.
-    pub async fn recall_scene(&self, who: &Principal, which: &str) -> Result<Vec<SetResult>, ErrorBody> {
+    /// Makes the house as a scene says: one result for each of its devices; `each` as for [`Keeper::set`].
+    pub async fn recall_scene(
+        &self,
+        who: &Principal,
+        which: &str,
+        each: impl FnMut(&SetResult, usize, usize),
+    ) -> Result<Vec<SetResult>, ErrorBody> {
         let plan = self.0.with_groups(|home, groups| home.plan_scene(who, which, groups))?;
-        run::carry_out(&self.0, plan).await
+        run::carry_out(&self.0, plan, each).await
     }
 
     /// Lets devices in or stops it; `backend`: through this source alone. `via` and a code's device are ids.

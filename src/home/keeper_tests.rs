@@ -67,6 +67,8 @@ fn everywhere(room: Option<&str>, domain: Option<Domain>, except: &[&str], set: 
     Wish { targets: Targets::Where(Selection { room: room.map(Into::into), domain, except }), set: fields(set) }
 }
 
+fn quietly(_: &SetResult, _: usize, _: usize) {}
+
 impl House {
     async fn room(&self, name: &str, devices: &[&str]) -> Arc<Room> {
         let edit = RoomEdit { name: Some(name.into()), aliases: None };
@@ -79,7 +81,7 @@ impl House {
     }
 
     async fn set(&self, wish: Wish) -> Vec<SetResult> {
-        self.keeper.set(&owner(), wish).await.expect("a good wish")
+        self.keeper.set(&owner(), wish, quietly).await.expect("a good wish")
     }
 }
 
@@ -111,7 +113,7 @@ async fn a_command_is_done_when_the_device_says_so() {
 #[tokio::test]
 async fn what_is_wrong_with_a_wish_is_said_before_anything_is_sent() {
     let house = house(vec![bulb("0x1"), contact("0x2")]).await;
-    let error = async |wish| house.keeper.set(&owner(), wish).await.expect_err("a bad wish");
+    let error = async |wish| house.keeper.set(&owner(), wish, quietly).await.expect_err("a bad wish");
     for (wish, code, says) in [
         (
             named(&["Bulp"], json!({"state": "ON"})),
@@ -225,7 +227,7 @@ async fn commands_to_one_device_keep_their_order_and_others_do_not_wait() {
     let mut slow = Vec::new();
     for brightness in 1..=5 {
         let (keeper, wish) = (house.keeper.clone(), named(&["0x1"], json!({"brightness": brightness})));
-        slow.push(tokio::spawn(async move { keeper.set(&owner(), wish).await }));
+        slow.push(tokio::spawn(async move { keeper.set(&owner(), wish, quietly).await }));
         tokio::task::yield_now().await;
     }
     let quick = house.set(named(&["0x2"], json!({"state": "ON"}))).await;
@@ -253,13 +255,29 @@ async fn commands_to_one_device_keep_their_order_and_others_do_not_wait() {
 }
 
 #[tokio::test]
+async fn each_device_is_told_of_as_it_ends() {
+    let house = house(vec![bulb("0x1"), bulb("0x2"), plug("0x3")]).await;
+    lock(&house.source.slow).insert(id("0x1"), Duration::from_millis(100));
+    lock(&house.source.fails).entry(id("0x2")).or_default().push_back(unreachable());
+    let mut told = Vec::new();
+    let wish = named(&["0x1", "0x2", "0x3"], json!({"state": "ON"}));
+    let tell = |one: &SetResult, ended, of| told.push((one.id.to_string(), one.ok, ended, of));
+    let done = house.keeper.set(&owner(), wish, tell).await.expect("a good wish");
+    assert_eq!(done.iter().map(|one| &*one.id.0).collect::<Vec<_>>(), ["0x1", "0x2", "0x3"], "as they were named");
+    assert_eq!(told.last(), Some(&("0x1".to_owned(), true, 3, 3)), "the slow one comes last");
+    told.sort();
+    let ok: Vec<_> = told.iter().map(|(id, ok, ..)| (id.as_str(), *ok)).collect();
+    assert_eq!(ok, [("0x1", true), ("0x2", false), ("0x3", true)]);
+}
+
+#[tokio::test]
 async fn a_device_that_does_not_keep_up_is_said_to() {
     let house = house(vec![bulb("0x1")]).await;
     lock(&house.source.slow).insert(id("0x1"), Duration::from_millis(20));
     let mut all = Vec::new();
     for _ in 0..40 {
         let (keeper, wish) = (house.keeper.clone(), named(&["0x1"], json!({"state": "ON"})));
-        all.push(tokio::spawn(async move { keeper.set(&owner(), wish).await }));
+        all.push(tokio::spawn(async move { keeper.set(&owner(), wish, quietly).await }));
     }
     let mut refused = 0;
     for task in all {
@@ -283,34 +301,34 @@ async fn rooms_restrict_who_sees_and_who_acts() {
     let seen = house.keeper.devices_of(&kid);
     assert_eq!(seen.iter().map(|one| &*one.id.0).collect::<Vec<_>>(), ["0x1"]);
     assert_eq!(house.keeper.rooms(&kid).len(), 1);
-    assert!(house.keeper.set(&kid, named(&["0x1"], json!({"state": "ON"}))).await.is_ok());
+    assert!(house.keeper.set(&kid, named(&["0x1"], json!({"state": "ON"})), quietly).await.is_ok());
     house.source.was_asked();
     for wish in [
         named(&["0x2"], json!({"state": "ON"})),
         named(&["0x1", "Bulb 2"], json!({"state": "ON"})),
         everywhere(Some("study"), None, &[], json!({"state": "ON"})),
     ] {
-        let error = house.keeper.set(&kid, wish).await.expect_err("it is not theirs");
+        let error = house.keeper.set(&kid, wish, quietly).await.expect_err("it is not theirs");
         assert_eq!(error.code, ErrorCode::NotFound);
         assert!(!error.message.contains("Study"), "{error:?}");
     }
     let done = house
         .keeper
-        .set(&kid, everywhere(None, Some(Domain::Light), &[], json!({"state": "OFF"})))
+        .set(&kid, everywhere(None, Some(Domain::Light), &[], json!({"state": "OFF"})), quietly)
         .await
         .expect("good");
     assert_eq!(done.iter().map(|one| &*one.id.0).collect::<Vec<_>>(), ["0x1"]);
     let everybody =
         GroupEdit { name: Some("All".into()), members: Some(vec!["0x1".into(), "0x2".into()]), ..GroupEdit::default() };
     house.keeper.put_group(&owner(), None, everybody, None).await.expect("a group");
-    assert!(house.keeper.set(&kid, named(&["all"], json!({"state": "ON"}))).await.is_err());
+    assert!(house.keeper.set(&kid, named(&["all"], json!({"state": "ON"})), quietly).await.is_err());
     let scene = SceneEdit {
         name: Some("Night".into()),
         settings: Some(vec![scene_wish("0x2", json!({"state": "OFF"}))]),
         ..SceneEdit::default()
     };
     house.keeper.put_scene(&owner(), None, scene, None).await.expect("a scene");
-    assert!(house.keeper.recall_scene(&kid, "night").await.is_err() && house.keeper.scenes(&kid).is_empty());
+    assert!(house.keeper.recall_scene(&kid, "night", quietly).await.is_err() && house.keeper.scenes(&kid).is_empty());
     for refused in [
         house.keeper.read(&kid, "0x2", &[]).await.map(drop),
         house.keeper.interview(&kid, "0x2").await,
@@ -447,7 +465,7 @@ async fn scenes_are_taken_and_brought_back() {
     lock(&house.source.fails).entry(id("0x2")).or_default().push_back(unreachable());
     house.source.tell(SourceEvent::Left(id("0x1"))).await;
     settled(&house.keeper, |keeper| keeper.devices().len() == 2).await;
-    let done = house.keeper.recall_scene(&owner(), "film").await.expect("a scene");
+    let done = house.keeper.recall_scene(&owner(), "film", quietly).await.expect("a scene");
     let told: Vec<_> = done.iter().map(|one| (&*one.id.0, one.ok)).collect();
     assert_eq!(told, [("0x2", false), ("0x3", true), ("0x1", false)]);
     assert_eq!(done[2].error.as_ref().map(|error| error.code), Some(ErrorCode::NotFound));
@@ -501,7 +519,7 @@ async fn what_is_wished_is_shown_until_it_is_confirmed() {
     let house = house(vec![bulb("0x1")]).await;
     lock(&house.source.slow).insert(id("0x1"), Duration::from_millis(300));
     let (keeper, wish) = (house.keeper.clone(), named(&["0x1"], json!({"state": "ON"})));
-    let setting = tokio::spawn(async move { keeper.set(&owner(), wish).await });
+    let setting = tokio::spawn(async move { keeper.set(&owner(), wish, quietly).await });
     settled(&house.keeper, |keeper| keeper.devices()[0].desired == fields(json!({"state": "ON"}))).await;
     assert!(house.keeper.devices()[0].state.is_empty(), "nothing is shown that did not happen");
     assert!(setting.await.expect("no panic").expect("a good wish")[0].ok);

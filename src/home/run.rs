@@ -5,6 +5,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -271,8 +273,13 @@ fn late(longest: Duration) -> ErrorBody {
     ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::Timeout, message) }
 }
 
-/// Does what was planned: each part in its turn, all beside each other, to the end whoever still waits.
-pub(super) async fn carry_out(shared: &Arc<Shared>, plan: Plan) -> Result<Vec<SetResult>, ErrorBody> {
+/// Does what was planned: each part in its turn, all beside each other, to the end whoever still waits. `each` hears of every
+/// device that was told something as it ends, with how many have and how many are meant.
+pub(super) async fn carry_out(
+    shared: &Arc<Shared>,
+    plan: Plan,
+    mut each: impl FnMut(&SetResult, usize, usize),
+) -> Result<Vec<SetResult>, ErrorBody> {
     let asked = Instant::now();
     let Plan { devices, parts, absent } = plan;
     let mut results: Vec<Option<SetResult>> = devices.iter().map(refused).collect();
@@ -288,18 +295,22 @@ pub(super) async fn carry_out(shared: &Arc<Shared>, plan: Plan) -> Result<Vec<Se
         }
         Ok(all.iter().map(|ids| home.lanes.enter(ids)).collect())
     })?;
-    let mut running = Vec::new();
-    for (part, ticket) in parts.into_iter().zip(tickets) {
+    let begin = |(part, ticket): (Part, Ticket)| {
         let (ids, members) = (ids(&part), part.members.clone());
         let place = Place { shared: Arc::clone(shared), ticket };
-        running.push((members, tokio::spawn(command(place, ids, part))));
-    }
-    for (members, task) in running {
+        let task = tokio::spawn(command(place, ids, part));
         // A task ends otherwise only with the runtime.
-        let answers = task.await.unwrap_or_default();
+        async move { (members, task.await.unwrap_or_default()) }
+    };
+    let mut running: FuturesUnordered<_> = parts.into_iter().zip(tickets).map(begin).collect();
+    let mut ended = results.iter().flatten().count();
+    while let Some((members, answers)) = running.next().await {
         for (place, answer) in members.into_iter().zip(answers.into_iter().map(Some).chain(std::iter::repeat(None))) {
             let answer = answer.unwrap_or_else(|| Err(ErrorBody::new(ErrorCode::Internal, "The hub is closing.")));
-            results[place] = Some(outcome(&devices[place], answer, whole_ms(asked.elapsed())));
+            let result = outcome(&devices[place], answer, whole_ms(asked.elapsed()));
+            ended += 1;
+            each(&result, ended, devices.len());
+            results[place] = Some(result);
         }
     }
     let gone = absent.into_iter().map(|id| {

@@ -298,7 +298,11 @@ async fn who_has_a_room_sees_and_moves_what_is_in_it() {
         let asked = ask(hub.address, token, method, &path, body).await;
         assert_eq!(asked.status, 404, "{method} {path}: {}", asked.body);
     }
-    for (method, path) in [("DELETE", format!("/api/v1/devices/{LAMP}")), ("GET", "/api/v1/zigbee/backup".into())] {
+    for (method, path) in [
+        ("DELETE", format!("/api/v1/devices/{LAMP}")),
+        ("GET", "/api/v1/zigbee/backup".into()),
+        ("GET", "/api/v1/zigbee/map".into()),
+    ] {
         let asked = ask(hub.address, token, method, &path, None).await;
         assert_eq!(asked.status, 403, "{method} {path}: {}", asked.body);
     }
@@ -371,12 +375,39 @@ async fn rooms_scenes_and_groups_are_made_told_and_recalled() {
     let set = json!({ "state": "OFF" });
     let asked = ask(hub.address, None, "PUT", "/api/v1/devices/pair/state", Some(set)).await;
     assert_eq!(asked.body["results"].as_array().map(Vec::len), Some(2), "{}", asked.body);
+    let set = json!({ "name": "devices.set", "arguments": { "targets": ["pair"], "set": { "state": "ON" } } });
+    client.send(&json!({ "action": "tool", "request_id": "pair", "payload": set })).await;
+    let answer = client.answer("pair").await;
+    let steps: Vec<_> =
+        answer.chunks("metadata").iter().filter_map(|chunk| chunk["metadata"]["progress"]["done"].as_f64()).collect();
+    assert_eq!(steps, [1.0, 2.0], "each device as it confirms");
     for path in ["/api/v1/scenes/Cosy", "/api/v1/groups/Pair", "/api/v1/rooms/lounge"] {
         assert_eq!(ask(hub.address, None, "DELETE", path, None).await.status, 204, "{path}");
         assert_eq!(ask(hub.address, None, "GET", path, None).await.status, 404, "{path}");
     }
     let stale = ask(hub.address, None, "GET", &format!("/api/v1/devices/{LAMP}"), None).await;
     assert_eq!(stale.body.get("room"), None, "its room is gone, the lamp is not: {}", stale.body);
+}
+
+#[tokio::test]
+async fn groups_are_made_changed_and_taken_away_from_the_command_line() {
+    let (hub, _radio) = furnished().await;
+    let groups = async |words: &[&str], code: i32| {
+        let ended = run(asking(hub.address, &[&["groups"], words].concat())).await;
+        assert_eq!(ended.code(), Some(code), "{words:?}: {}{}", ended.out, ended.err);
+        ended.out + &ended.err
+    };
+    assert!(groups(&[], 0).await.contains("no groups yet"));
+    groups(&["set", "Spots", "kitchen lamp", "kitchen spot", "--alias", "all spots"], 0).await;
+    let listed = groups(&["list"], 0).await;
+    assert!(listed.contains("Spots") && listed.contains("kitchen lamp, kitchen spot"), "{listed}");
+    groups(&["set", "all spots", "plug", "--rename", "Plugs"], 0).await;
+    let listed: Value = serde_json::from_str(&groups(&["--json"], 0).await).expect("JSON");
+    let group = &listed["groups"][0];
+    assert_eq!((&group["name"], &group["members"]), (&json!("Plugs"), &json!([{ "id": PLUG, "name": "plug" }])));
+    assert!(groups(&["set", "Other", "nobody"], 1).await.contains("nobody"));
+    groups(&["delete", "Plugs"], 0).await;
+    groups(&["delete", "Plugs"], 1).await;
 }
 
 #[tokio::test]

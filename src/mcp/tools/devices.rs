@@ -219,7 +219,7 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
         access: Role::Owner,
     };
     vec![
-        pinned_tool(home, list, all),
+        pinned_tool(home, list, |home, input, who, _| all(home, input, who)),
         tool(home, get, one),
         pinned_tool(home, set, put),
         tool(home, read, ask),
@@ -280,8 +280,18 @@ async fn one(home: Arc<Keeper>, input: One, who: Arc<Principal>) -> Result<Whole
     Ok(whole(&home, &who, &device))
 }
 
-async fn put(home: Arc<Keeper>, input: Wish, who: Arc<Principal>) -> Result<Results, Fault> {
-    Ok(Results::of(home.set(&who, input).await?))
+async fn put(home: Arc<Keeper>, input: Wish, who: Arc<Principal>, steps: Steps) -> Result<Results, Fault> {
+    Ok(Results::of(home.set(&who, input, each(steps)).await?))
+}
+
+/// Tells of every device as it ends, where there are several.
+pub(super) fn each(steps: Steps) -> impl FnMut(&SetResult, usize, usize) {
+    move |one, ended, of| {
+        if of > 1 {
+            let words = if one.ok { "has confirmed" } else { "has not confirmed" };
+            steps.tell(ended as f64, Some(of as f64), format!("{} {words}", one.name));
+        }
+    }
 }
 
 impl Results {

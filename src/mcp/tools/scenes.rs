@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Tool;
-use super::devices::Results;
 use super::devices::shown::{Names, SceneShown};
+use super::devices::{Results, each};
 use super::page::{self, Page};
-use super::typed::{About, Deleted, bad_request, tool};
+use super::typed::{About, Deleted, Steps, bad_request, tool, tool_in_steps};
 use crate::common::error::ErrorCode;
 use crate::common::who::{Principal, Role};
 use crate::home::{Device, Keeper, SceneEdit, SceneWish};
@@ -116,7 +116,7 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
     vec![
         tool(home, list, all),
         tool(home, get, one),
-        tool(home, recall, make_so),
+        tool_in_steps(home, recall, make_so),
         tool(home, set, put),
         tool(home, capture, keep),
         tool(home, delete, take),
@@ -136,8 +136,8 @@ async fn one(home: Arc<Keeper>, input: One, who: Arc<Principal>) -> Result<Scene
     Ok(Names::new(&home, &who).scene_shown(&scene))
 }
 
-async fn make_so(home: Arc<Keeper>, input: One, who: Arc<Principal>) -> Result<Results, Fault> {
-    Ok(Results::of(home.recall_scene(&who, &input.scene).await?))
+async fn make_so(home: Arc<Keeper>, input: One, who: Arc<Principal>, steps: Steps) -> Result<Results, Fault> {
+    Ok(Results::of(home.recall_scene(&who, &input.scene, each(steps)).await?))
 }
 
 async fn put(home: Arc<Keeper>, input: Set, who: Arc<Principal>) -> Result<SceneShown, Fault> {

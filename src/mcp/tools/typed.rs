@@ -48,18 +48,18 @@ where
     tool_in_steps(state, about, move |state, input, who, _| run(state, input, who))
 }
 
-/// The same for one that a model sees among the first.
+/// The same, in steps, for one that a model sees among the first.
 pub fn pinned_tool<S, I, O, F, R>(state: &Arc<S>, about: About, run: F) -> Arc<dyn Tool>
 where
     S: Send + Sync + 'static,
     I: DeserializeOwned + JsonSchema + Send + 'static,
     O: Serialize + JsonSchema + 'static,
-    F: Fn(Arc<S>, I, Arc<Principal>) -> R + Copy + Send + Sync + 'static,
+    F: Fn(Arc<S>, I, Arc<Principal>, Steps) -> R + Copy + Send + Sync + 'static,
     R: Future<Output = Result<O, Fault>> + Send + 'static,
 {
     let About { name, title, description, annotations, access } = about;
     let definition = Definition::native::<I, O>(name, title, description, annotations, access);
-    tool_of(state, Definition { pinned: true, ..definition }, move |state, input, who, _| run(state, input, who))
+    tool_of(state, Definition { pinned: true, ..definition }, run)
 }
 
 /// The same for what takes its time: `run` also gets whom to tell of its steps.
