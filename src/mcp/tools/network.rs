@@ -97,7 +97,11 @@ pub(super) fn with_radio(home: &Keeper) -> Result<(), Fault> {
     }
 }
 
-async fn drawn(home: Arc<Keeper>, input: Which, _: Arc<Principal>, steps: Steps) -> Result<Map, Fault> {
+async fn drawn(home: Arc<Keeper>, input: Which, who: Arc<Principal>, steps: Steps) -> Result<Map, Fault> {
+    if who.rooms.is_some() {
+        let why = "the map shows the devices of all rooms: it is for those who may see the whole house";
+        return Err(Fault::new(ErrorCode::Forbidden, why));
+    }
     with_radio(&home)?;
     steps.tell(0.0, None, "asking the routers");
     Ok(Map { map: home.network(NetworkQuery::Map, input.backend).await? })

@@ -170,6 +170,11 @@ impl<'a> Names<'a> {
         Some(self.keeper.room(self.who, id?).ok()?.name.as_str().into())
     }
 
+    /// Its id, where whoever asks may see it.
+    fn room_id(&self, id: Option<&str>) -> Option<String> {
+        Some(self.keeper.room(self.who, id?).ok()?.id.clone())
+    }
+
     /// The name of a device's room.
     pub fn room_name(&self, device: &Device) -> Option<Box<str>> {
         self.room(device.room.as_deref())
@@ -241,7 +246,7 @@ impl<'a> Names<'a> {
             name: group.name.clone(),
             aliases: group.aliases.clone(),
             room: self.room(group.room.as_deref()),
-            room_id: group.room.clone(),
+            room_id: self.room_id(group.room.as_deref()),
             members: group.members.iter().map(member).collect(),
             revision: group.revision,
         }
@@ -258,7 +263,7 @@ impl<'a> Names<'a> {
             name: scene.name.clone(),
             aliases: scene.aliases.clone(),
             room: self.room(scene.room.as_deref()),
-            room_id: scene.room.clone(),
+            room_id: self.room_id(scene.room.as_deref()),
             settings: scene.settings.iter().map(setting).collect(),
             changed_at_ms: scene.changed_at_ms,
             revision: scene.revision,
