@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::house::Remembered;
+use super::house::{Home, Remembered};
 use super::shared::Shared;
 use super::source::{Backend, DeviceInfo};
 use crate::common::time::UnixMillis;
@@ -89,7 +89,7 @@ pub(super) async fn rest(shared: &Arc<Shared>, now_ms: UnixMillis) {
         }
         (save, (infos, states))
     });
-    let points = shared.with(|home| home.recorder.take());
+    let points = shared.with(Home::take_points);
     let save = HouseSave {
         series: points
             .iter()
@@ -113,4 +113,45 @@ pub(super) async fn rest(shared: &Arc<Shared>, now_ms: UnixMillis) {
 
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("devices have text keys and finite numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::common::who::{Door, Principal};
+    use crate::home::source::Backend;
+    use crate::home::testing::{Script, bulb, fields, id, lock};
+    use crate::home::{Heard, Keeper, Targets, Wish};
+    use crate::store::Store;
+
+    /// A copy of the open file stands for what a kill leaves.
+    #[tokio::test]
+    async fn what_was_written_outlives_a_kill_and_what_was_only_wished_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, left) = (folder.path().join("hearth.redb"), folder.path().join("left.redb"));
+        let source = Script::new(Backend::Simulated);
+        let keeper = Keeper::start(Store::open(&path).expect("a store"), vec![source.clone()]).await.expect("a house");
+        let mut news = keeper.subscribe();
+        source.begin(vec![bulb("0x1")]).await;
+        source.state("0x1", json!({ "state": "OFF", "brightness": 40 })).await;
+        while keeper.devices().first().is_none_or(|bulb| bulb.state.is_empty()) {
+            assert!(matches!(news.recv().await, Heard::News(_)));
+        }
+        lock(&source.slow).insert(id("0x1"), std::time::Duration::from_secs(600));
+        let wish = Wish { targets: Targets::Named(vec!["0x1".into()]), set: fields(json!({ "state": "ON" })) };
+        let asking = keeper.clone();
+        tokio::spawn(async move { asking.set(&Principal::house(Door::Hub), wish, |_, _, _| {}).await });
+        while keeper.devices()[0].desired.is_empty() {
+            news.recv().await;
+        }
+        super::rest(&keeper.0, 1_000).await;
+        std::fs::copy(&path, &left).expect("a copy");
+
+        let source = Script::new(Backend::Simulated);
+        let keeper = Keeper::start(Store::open(&left).expect("whole"), vec![source.clone()]).await.expect("a house");
+        let bulb = &keeper.devices()[0];
+        assert_eq!(bulb.state, fields(json!({ "state": "OFF", "brightness": 40 })), "as it last said");
+        assert_eq!((bulb.available, bulb.desired.len()), (None, 0), "nobody knows, and nobody claims");
+    }
 }

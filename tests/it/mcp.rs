@@ -3,12 +3,15 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use hearth::home::{DeviceSource, RadioStatus, SourceEvent};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::world::devices::{FakeRadio, LAMP, PLUG, SPOT};
 use crate::world::hub::{self, Running};
 use crate::world::process::hearth;
 use crate::world::provider::{FakeProvider, Script, now};
@@ -128,6 +131,50 @@ async fn without_a_session_over_http() {
     let mut rest = String::new();
     soon("the stream's end", news.read_to_string(&mut rest)).await.expect("it ends with the hub");
     assert!(rest.contains(r#""resultType":"complete""#), "with a goodbye: {rest}");
+}
+
+#[tokio::test]
+async fn devices_that_are_watched_are_told_of_in_both_eras() {
+    let radio = FakeRadio::new();
+    let sources: Vec<Arc<dyn DeviceSource>> = vec![radio.clone()];
+    let hub = hub::start_over(&FakeProvider::start(Script::answer(&["ok"])).await, sources, |_| {}).await;
+    radio.tell(SourceEvent::Radio(RadioStatus::Up)).await;
+    let uri = |device: &str| format!("hearth://devices/{device}");
+    let mark = |uri: &str| format!(r#""uri":"{uri}""#);
+    let begun = ask(hub.address, "POST", &[], &initialize()).await;
+    let id = begun.header("mcp-session-id").expect("a session").to_owned();
+    let session = [("Mcp-Session-Id", &*id), ("MCP-Protocol-Version", "2025-11-25")];
+    for (number, watched) in [(2, "hearth://devices".to_owned()), (3, uri(LAMP))] {
+        let body = request(number, "resources/subscribe", json!({ "uri": watched }));
+        let subscribed = ask(hub.address, "POST", &session, &body).await;
+        assert!(subscribed.json()["result"].is_object(), "{}", subscribed.body);
+    }
+    let mut old = send(hub.address, "GET", &session, "").await;
+    until(&mut old, "id: 0-0").await;
+    let nobody = request(4, "resources/subscribe", json!({ "uri": uri("0x9") }));
+    assert!(ask(hub.address, "POST", &session, &nobody).await.json()["error"].is_object(), "there is none");
+
+    let wanted = json!({ "_meta": meta(), "notifications": { "resourceSubscriptions": [uri(SPOT), uri("0x9")] } });
+    let head = [("MCP-Protocol-Version", STATELESS), ("Mcp-Method", "subscriptions/listen")];
+    let mut new = send(hub.address, "POST", &head, &request(5, "subscriptions/listen", wanted)).await;
+    let acknowledged = until(&mut new, "notifications/subscriptions/acknowledged").await;
+    assert!(acknowledged.contains(&uri(SPOT)) && !acknowledged.contains(&uri("0x9")), "{acknowledged}");
+
+    radio.report(PLUG, json!({ "power": 5 })).await;
+    until(&mut old, &mark("hearth://devices")).await;
+    radio.report(LAMP, json!({ "state": "ON" })).await;
+    let heard = until(&mut old, &mark(&uri(LAMP))).await;
+    assert!(heard.contains("notifications/resources/updated") && !heard.contains(PLUG), "{heard}");
+    radio.report(SPOT, json!({ "state": "ON" })).await;
+    let heard = until(&mut new, &mark(&uri(SPOT))).await;
+    assert!(heard.contains("notifications/resources/updated") && !heard.contains(LAMP), "{heard}");
+    let body = request(6, "resources/unsubscribe", json!({ "uri": uri(LAMP) }));
+    assert!(ask(hub.address, "POST", &session, &body).await.json()["result"].is_object());
+    radio.report(LAMP, json!({ "state": "OFF" })).await;
+    let heard = until(&mut old, &mark("hearth://devices")).await;
+    radio.report(LAMP, json!({ "state": "ON" })).await;
+    let heard = heard + &until(&mut old, &mark("hearth://devices")).await;
+    assert!(!heard.contains(&uri(LAMP)), "{heard}");
 }
 
 #[tokio::test]

@@ -63,10 +63,11 @@ fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         8 => (-5_000_i32..5_000).prop_map(|whole| as_json(f64::from(whole) / 100.0)),
         1 => prop::sample::select(vec![json!("ON"), json!("OFF"), json!(true)]),
-        1 => (1_u32..1_000).prop_map(|n| json!(1.0 / f64::from(n) + 0.5)),
+        1 => (1_u32..1_000).prop_map(|n| as_json(1.0 / f64::from(n) + 0.5)),
     ]
 }
 
+/// As the history gives it back: a whole number without a point, also where a float was reported.
 fn as_json(number: f64) -> Value {
     if number.fract() == 0.0 { json!(number as i64) } else { json!(number) }
 }
