@@ -12,6 +12,9 @@ use crate::gateway::session::topics::{Family, Heard, Told, Topic};
 /// Things that wait for a client that reads slowly. Past it, it rereads.
 const WAITING_MAX: usize = 256;
 
+/// Properties of one device that wait as changes: more than any device has. Past it, it is read again.
+const CHANGES_LEN_MAX: usize = 512;
+
 /// Filled by the hub, emptied by one session.
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -54,12 +57,16 @@ impl Inbox {
             // Of a device what changed adds up.
             told = told.over(&old).map_or(told, Arc::new);
         }
+        let is_long = told.changes.as_ref().is_some_and(|changes| changes.state.len() > CHANGES_LEN_MAX);
         if waits.len() >= WAITING_MAX {
             let crowded = |topic: &&Topic| waits.iter().any(|old| topic.has(old.family, &old.key));
             missed.extend(topics.iter().filter(crowded).cloned());
             waits.clear();
         }
-        waits.push_back(told);
+        match is_long {
+            true => missed.extend(topics.iter().filter(|topic| topic.has(told.family, &told.key)).cloned()),
+            false => waits.push_back(told),
+        }
         drop(waiting);
         self.waker.wake();
     }
@@ -100,6 +107,11 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::session::topics::Changes;
+
+    fn one_told(family: Family) -> Told {
+        Told::new(family, "0x1", 0, false, None)
+    }
 
     fn told(family: Family, key: &str, revision: u64) -> Arc<Told> {
         Arc::new(Told::new(family, key, revision, false, None))
@@ -151,6 +163,17 @@ mod tests {
             [Heard::Missed(Topic::Settings), Heard::Missed(Topic::Users), Heard::Changed(last)],
             "and nothing of a topic of which nothing waited"
         );
+    }
+
+    #[test]
+    fn a_device_that_never_says_the_same_twice_is_read_again_and_costs_no_memory_without_end() {
+        let inbox = listening(&[Topic::Devices, Topic::Settings]);
+        let change = Changes { state: [("p".to_owned(), 1.into())].into_iter().collect(), ..Changes::default() };
+        let state = (0..=CHANGES_LEN_MAX).map(|at| (format!("p{at}"), at.into())).collect();
+        inbox.push(&Arc::new(Told { changes: Some(Changes { state, ..change.clone() }), ..one_told(Family::Device) }));
+        let small = Arc::new(Told { changes: Some(change), ..one_told(Family::Device) });
+        inbox.push(&small);
+        assert_eq!(all(&inbox), [Heard::Missed(Topic::Devices), Heard::Changed(small)]);
     }
 
     #[test]

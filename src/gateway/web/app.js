@@ -4,7 +4,7 @@
 import { Answer, question } from './answer.js';
 import { Attachments } from './attachments.js';
 import { Door } from './door.js';
-import { explain } from './errors.js';
+import { explain, explainDevice } from './errors.js';
 import { History } from './history.js';
 import { House } from './house.js';
 import { Pairing } from './pairing.js';
@@ -99,7 +99,8 @@ function call(name, given, onEnd) {
   client.ask('tool', { name, arguments: given }, {
     onEnd({ error, metadata }) {
       const result = metadata?.result;
-      if (error) onEnd(`${explain(error).title}. ${error.message ?? ''}`.trim());
+      const why = error ?? result?.structured?.error; // where there is a structure, the text is the same as JSON
+      if (why) onEnd(explainDevice(why));
       else if (result?.is_error) onEnd(result.content?.map((one) => one.text).join(' ') || 'It failed.');
       else onEnd(null, result?.structured);
     },
@@ -109,7 +110,7 @@ function call(name, given, onEnd) {
 /** Why a device did not do it; null where it has confirmed. */
 function refused(result) {
   if (result?.ok) return null;
-  return result?.error ? `${explain(result.error).title}. ${result.error.message}` : 'It has not confirmed.';
+  return result?.error ? explainDevice(result.error) : 'It has not confirmed.';
 }
 
 function heard(event) {

@@ -19,11 +19,24 @@ const ROWS = {
   radio_down: ['The radio stick is not working', 'Check that it is plugged in, then try again.'],
   unsupported: ['This page and the hub do not fit together', 'Reload the page.'],
 };
+// Where a device was meant, and no AI service.
+const OF_DEVICES = {
+  rate_limited: ['The device does not keep up', 'Wait a moment, then try again.'],
+  timeout: ['The device took too long', 'Look at the device: it may have done it all the same.'],
+  offline: ['The hub is going down', 'Try again when it is up.'],
+  not_found: ['The hub does not have this device', 'It may have been removed.'],
+};
 const OTHER = ['Something went wrong in the hub', 'Try again. If it stays, the log of the hub says more.'];
 const OTHER_FINAL = ['The hub could not do this', 'The log of the hub says more.'];
 
+/** The same for a device that did not do something, in a line. */
+export function explainDevice(error) {
+  const { title } = explain(error, { ...ROWS, ...OF_DEVICES });
+  return `${title}. ${error.message ?? ''}`.trim();
+}
+
 /** { title, tip } for an error of the hub. */
-export function explain(error) {
-  const [title, tip] = ROWS[error.code] ?? (error.retryable ? OTHER : OTHER_FINAL);
+export function explain(error, rows = ROWS) {
+  const [title, tip] = rows[error.code] ?? (error.retryable ? OTHER : OTHER_FINAL);
   return { title, tip };
 }

@@ -43,12 +43,15 @@ export class House {
     return lamps.length > 0 ? { name: lamps[0].name, isOn: lamps[0].state.state === 'ON' } : null;
   }
 
-  /** A device as it is now, or only what has changed of it (`state` by property, all else as it is); neither: it is gone. */
+  /**
+   * A device as it is now, or only what has changed of it (`state` by property, all else as it is); neither: it is gone. One that
+   * its owner has hidden is in no list, and so not in this one.
+   */
   device(id, record, changes) {
     const known = this.#devices.get(id);
-    if (record) this.#devices.set(id, record);
-    else if (changes && known) this.#devices.set(id, { ...known, ...changes, state: { ...known.state, ...changes.state } });
-    else if (!changes) this.#devices.delete(id);
+    if (record && !record.hidden) this.#devices.set(id, record);
+    else if (record || !changes) this.#devices.delete(id);
+    else if (known) this.#devices.set(id, { ...known, ...changes, state: { ...known.state, ...changes.state } });
     const device = this.#devices.get(id);
     const row = this.#rows.get(id);
     if (!device) {
@@ -100,8 +103,8 @@ export class House {
 }
 
 /** What a row is made of: as long as this stays, it is only shown anew. */
-function shape({ name, room, capabilities, hidden }) {
-  return JSON.stringify([name, room, hidden, capabilities.map((one) => [one.property, one.type, one.settable])]);
+function shape({ name, room, capabilities }) {
+  return JSON.stringify([name, room, capabilities.map((one) => [one.property, one.type, one.settable])]);
 }
 
 class Row {
