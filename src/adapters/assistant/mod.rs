@@ -5,6 +5,7 @@ mod hear;
 mod house;
 mod intents;
 mod talk;
+mod vocabulary;
 mod wish;
 
 use std::sync::Arc;

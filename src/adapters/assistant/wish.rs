@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::hear::Heard;
 use super::house::{Device, House, Span};
+use super::vocabulary::{ALL, DOORS, EXCEPT, IF_POLITE, KINDS, LATER, NO_COMMAND, NOT, POLITE, SMALL, SPARED, VERBS};
 
 /// What comes of an utterance.
 #[derive(Debug, PartialEq)]
@@ -67,23 +68,6 @@ pub const MEASURES: &[Measure] = &[
     Measure { word: "carbon dioxide", heard: &["co2"], properties: &["co2"], unit: " ppm" },
     Measure { word: "air pressure", heard: &["pressure"], properties: &["pressure"], unit: " hPa" },
     Measure { word: "brightness", heard: &["illuminance", "lux"], properties: &["illuminance"], unit: " lx" },
-];
-
-/// Words for kinds of devices: what is said, and what it means.
-const KINDS: &[(&[&str], &str)] = &[
-    (&["light", "lights", "lamp", "lamps", "bulb", "bulbs"], "light"),
-    (&["plug", "plugs", "socket", "sockets", "outlet", "outlets", "switch", "switches"], "switch"),
-    (&["blind", "blinds", "shutter", "shutters", "curtain", "curtains", "cover", "covers"], "cover"),
-    (&["lock", "locks"], "lock"),
-    (&["thermostat", "thermostats", "radiator", "radiators", "heating", "heater"], "climate"),
-    (&["fan", "fans"], "fan"),
-];
-
-const ALL: &[&str] = &["all", "every", "everything", "everywhere"];
-const EXCEPT: &[&str] = &["except", "but", "without", "excluding"];
-const POLITE: &[&str] = &[
-    "please", "could", "can", "would", "will", "you", "hey", "hi", "hello", "ok", "okay", "just", "now", "hearth",
-    "and", "then",
 ];
 
 /// What is to be done with the devices.
@@ -156,6 +140,9 @@ const SHORT_LEN: usize = 8;
 
 /// Whether it is switched without a verb: "kitchen lamp off, please", "lights on in the kitchen".
 fn bare_switch(heard: &Heard) -> bool {
+    if heard.has(NO_COMMAND) {
+        return false;
+    }
     let words: Vec<&str> = heard.words().iter().map(String::as_str).filter(|word| !POLITE.contains(word)).collect();
     let is_switch = |word: &&str| ["on", "off"].contains(word);
     words.last().is_some_and(is_switch)
@@ -170,7 +157,10 @@ pub fn wish(heard: &Heard, house: &House) -> Wish {
     // "turn on the lamp and close the blinds" are two; "the lamp and the blinds" is one.
     let mut orders = Vec::new();
     for part in parts(heard) {
-        let Some(deed) = deed(&part) else { return Wish::Other };
+        let Some(deed) = deed(&part, house) else { return Wish::Other };
+        if let Some(why) = is_meant_otherwise(&part, house) {
+            return Wish::Unclear(why.into());
+        }
         let devices = match meant(&part, house, &deed) {
             Ok(devices) => devices,
             Err(why) => return Wish::Unclear(why),
@@ -198,15 +188,41 @@ fn parts(heard: &Heard) -> Vec<Heard> {
     cuts.windows(2).map(|cut| Heard::new(&words[cut[0]..cut[1]].join(" "))).collect()
 }
 
-/// Words with which a command begins.
-const VERBS: &[&str] = &[
-    "turn", "switch", "dim", "brighten", "set", "open", "close", "lock", "unlock", "raise", "lower", "toggle", "put",
-    "shut",
-];
+/// Why a command is not one to be done now.
+fn is_meant_otherwise(heard: &Heard, house: &House) -> Option<&'static str> {
+    let words = unnamed(split(heard).0, house);
+    let is_at_a_time = |pair: &[&str]| pair[0] == "at" && pair[1].starts_with(|c: char| c.is_ascii_digit());
+    let is_late = words.iter().any(|word| LATER.contains(word) && !(*word == "if" && heard.says(IF_POLITE)))
+        || (!heard.has(&["percent", "degrees", "celsius"]) && words.windows(2).any(is_at_a_time));
+    if is_late {
+        return Some("I can only do things at once, so nothing was done. Say it when it is to happen.");
+    }
+    words.iter().any(|word| NOT.contains(word)).then_some("I am not sure what is to be done, so nothing was done.")
+}
 
-fn deed(heard: &Heard) -> Option<Deed> {
+/// The words that are part of no device's name and no room's.
+fn unnamed<'a>(words: &'a [String], house: &House) -> Vec<&'a str> {
+    let devices = house.named(words).into_iter().map(|(_, span)| span);
+    let spans: Vec<Span> = devices.chain(house.rooms(words).into_iter().map(|(_, span)| span)).collect();
+    let is_named = |at: usize| spans.iter().any(|span| (span.at..span.at + span.len).contains(&at));
+    words.iter().enumerate().filter(|(at, _)| !is_named(*at)).map(|(_, word)| word.as_str()).collect()
+}
+
+/// Those of them that mean nothing here, beside `also`.
+fn unknown<'a>(words: &'a [String], house: &House, also: &[&str]) -> Vec<&'a str> {
+    let small = [SMALL, POLITE, VERBS, ALL, EXCEPT, also];
+    let is_known = |word: &str| {
+        small.iter().any(|words| words.contains(&word))
+            || KINDS.iter().any(|(words, _)| words.contains(&word))
+            || word.parse::<f64>().is_ok()
+    };
+    unnamed(words, house).into_iter().filter(|word| !is_known(word)).collect()
+}
+
+fn deed(heard: &Heard, house: &House) -> Option<Deed> {
     let plain = heard.after(POLITE);
-    let number = plain.number(&["percent", "degrees", "celsius"]);
+    // "lamp 2" is a name and no number.
+    let number = Heard::new(&unnamed(plain.words(), house).join(" ")).number(&["percent", "degrees", "celsius"]);
     let bare = bare_switch(&plain);
     if plain.begins(&["toggle"]) {
         return Some(Deed::Toggle);
@@ -267,12 +283,10 @@ fn kind(heard: &Heard) -> Option<(&'static str, bool)> {
 
 /// Who is meant: those that are named; or else those of a kind, in a room or everywhere.
 fn meant(heard: &Heard, house: &House, deed: &Deed) -> Result<Vec<usize>, String> {
-    let (main, except) = split(heard);
-    let except: Vec<usize> =
-        except.map(|words| house.named(words)).unwrap_or_default().into_iter().map(|(at, _)| at).collect();
-    let named = house.named(main);
-    let rooms = house.rooms(main);
-    let main = Heard::new(&main.join(" "));
+    let (said, except) = split(heard);
+    let named = house.named(said);
+    let rooms = house.rooms(said);
+    let main = Heard::new(&said.join(" "));
     let is_all = main.has(ALL) || main.says(&["whole house"]);
     let free: Vec<usize> =
         named.iter().filter(|(at, span)| !is_part_of_a_room(house, *at, *span, &rooms)).map(|(at, _)| *at).collect();
@@ -295,6 +309,11 @@ fn meant(heard: &Heard, house: &House, deed: &Deed) -> Result<Vec<usize>, String
     if domain.is_none() && !is_all && rooms.is_empty() {
         return Err(nobody(house));
     }
+    let also = if matches!(deed, Deed::Lock | Deed::Unlock) { DOORS } else { &[] };
+    if let Some(why) = not_known(unknown(said, house, also), house) {
+        return Err(why);
+    }
+    let except = except.map(|words| spared(words, house)).transpose()?.unwrap_or_default();
     let fits = |device: &Device| match domain {
         Some(domain) => device.is_a(domain),
         None => device.is_a("light") || device.is_a("switch"),
@@ -324,6 +343,31 @@ fn meant(heard: &Heard, house: &House, deed: &Deed) -> Result<Vec<usize>, String
         }
         _ => Ok(found),
     }
+}
+
+/// The devices that are left out: by their names, or all of a room.
+fn spared(words: &[String], house: &House) -> Result<Vec<usize>, String> {
+    if let Some(why) = not_known(unknown(words, house, SPARED), house) {
+        return Err(why);
+    }
+    let named = house.named(words);
+    // "the kitchen lamp" is not all of the kitchen.
+    let is_in_a_name = |room: &Span| named.iter().any(|(_, name)| name.at <= room.at && room.at < name.at + name.len);
+    let mut rooms = house.rooms(words);
+    rooms.retain(|(_, span)| !is_in_a_name(span));
+    let is_in = |at: &usize| rooms.iter().any(|(room, _)| house.devices[*at].is_in(room));
+    let mut spared: Vec<usize> = named.iter().map(|(at, _)| *at).collect();
+    spared.extend((0..house.devices.len()).filter(is_in));
+    match spared.is_empty() {
+        true => Err("I do not know what is to be left out, so nothing was done.".into()),
+        false => Ok(spared),
+    }
+}
+
+/// What is said where some words mean nothing here.
+fn not_known(unknown: Vec<&str>, house: &House) -> Option<String> {
+    let words = unknown.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(" ");
+    (!unknown.is_empty()).then(|| format!("I do not know what \"{words}\" means here. {}", nobody(house)))
 }
 
 /// Names in one sentence.
