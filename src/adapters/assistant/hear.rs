@@ -29,6 +29,33 @@ pub fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// The place is the number.
+const NUMBERS: [&str; 20] = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+];
+
+/// From twenty on.
+const TENS: [&str; 9] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"];
+
 impl Heard {
     pub fn new(text: &str) -> Heard {
         Heard { words: words(text) }
@@ -72,6 +99,30 @@ impl Heard {
         Heard { words: rest.cloned().collect() }
     }
 
+    /// With figures in the place of numbers in words: "twenty one" is 21.
+    pub fn in_figures(&self) -> Heard {
+        let mut words: Vec<String> = Vec::new();
+        let mut tens = None;
+        for word in &self.words {
+            let place = NUMBERS.iter().position(|number| number == word);
+            let unit = place.filter(|unit| (1..10).contains(unit));
+            let number = match (tens.take(), place, TENS.iter().position(|ten| ten == word)) {
+                (Some(tens), ..) if unit.is_some() => {
+                    words.pop();
+                    Some(tens + unit.unwrap_or_default())
+                }
+                (_, Some(number), _) => Some(number),
+                (_, None, Some(ten)) => {
+                    tens = Some((ten + 2) * 10);
+                    tens
+                }
+                _ => None,
+            };
+            words.push(number.map_or_else(|| word.clone(), |number| number.to_string()));
+        }
+        Heard { words }
+    }
+
     /// The number before one of these words, or the last one said.
     pub fn number(&self, before: &[&str]) -> Option<f64> {
         let number = |word: &String| word.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -104,6 +155,9 @@ mod tests {
         assert_eq!(number("lamp 2 to 30 percent"), Some(30.0));
         assert_eq!(number("set lamp 2 to 7"), Some(7.0));
         assert_eq!(number("set it to nan"), None);
+        let figures = |text: &str| Heard::new(text).in_figures().words.join(" ");
+        assert_eq!(figures("to twenty one degrees or fifty percent"), "to 21 degrees or 50 percent");
+        assert_eq!(figures("a hundred, thirty two three, forty, ten"), "a 100 32 3 40 10");
         assert_eq!(Heard::new("please could you open").after(&["please", "could", "you"]).words, ["open"]);
     }
 }

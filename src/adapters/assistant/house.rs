@@ -4,7 +4,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::hear::words;
+use super::hear::{Heard, words};
+use super::vocabulary::{ALIKE, ALL, EXCEPT, KINDS, POLITE, SMALL, VERBS};
 
 /// The answer of `devices.list`, as far as the assistant reads it.
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Device {
     pub available: Option<bool>,
     #[serde(default)]
     pub state: Map<String, Value>,
+    /// What can be set.
+    #[serde(default)]
+    settable: Vec<String>,
 }
 
 /// A place in the utterance where a name stands: from this word on, so many words.
@@ -51,6 +55,10 @@ impl Device {
         self.room.as_deref() == Some(room)
     }
 
+    pub fn takes(&self, property: &str) -> bool {
+        self.settable.iter().any(|own| own == property)
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
     }
@@ -58,39 +66,118 @@ impl Device {
 
 impl House {
     /// The devices whose names are said, in the order said. The longest name wins where several begin or end within each other:
-    /// "kitchen lamp" is not "lamp". Devices of one name are all meant.
+    /// "kitchen lamp" is not "lamp". Devices of one name are all meant. A name that is nothing but words of every sentence ("off",
+    /// "the") is never heard: whatever is said would mean it.
     pub fn named(&self, said: &[String]) -> Vec<(usize, Span)> {
+        self.names_in(said, is_same)
+    }
+
+    /// The same where a "light" may be a "lamp". For where nothing has that name exactly.
+    pub fn named_alike(&self, said: &[String]) -> Vec<(usize, Span)> {
+        let mut found = self.names_in(said, is_alike);
+        // The kind alone is no name.
+        found.retain(|(_, span)| span.len > 1);
+        found
+    }
+
+    /// Locks whose names hold the name of one of these: "front door lock" of "front door".
+    pub fn locks_of(&self, devices: &[usize]) -> Vec<usize> {
+        let is_of = |lock: &Device, name: &str| {
+            let (own, name) = (words(&lock.name), words(name));
+            !name.is_empty() && places(&own, &name, is_same).next().is_some()
+        };
+        let is_meant =
+            |lock: &Device| lock.is_a("lock") && devices.iter().any(|at| is_of(lock, &self.devices[*at].name));
+        (0..self.devices.len()).filter(|at| is_meant(&self.devices[*at])).collect()
+    }
+
+    fn names_in(&self, said: &[String], is_same: fn(&str, &str) -> bool) -> Vec<(usize, Span)> {
         let mut found: Vec<(usize, Span)> = Vec::new();
         for (index, device) in self.devices.iter().enumerate() {
-            for name in device.names() {
-                found.extend(places(said, name).map(|span| (index, span)));
+            for name in device.names().map(words).filter(|name| !name.iter().all(is_of_every_sentence)) {
+                found.extend(places(said, &name, is_same).map(|span| (index, span)));
             }
         }
         longest(found)
     }
 
-    /// The rooms whose names are said, each once.
+    /// The rooms whose names are said, each once. "The kitchen lamp" is not the kitchen.
     pub fn rooms(&self, said: &[String]) -> Vec<(&str, Span)> {
         let mut names: Vec<&str> = self.devices.iter().filter_map(|device| device.room.as_deref()).collect();
         names.sort_unstable();
         names.dedup();
-        let found = names.into_iter().flat_map(|name| places(said, name).map(move |span| (name, span))).collect();
-        longest(found)
+        let found = names.into_iter().flat_map(|name| {
+            let places = places(said, &words(name), is_same).collect::<Vec<_>>();
+            places.into_iter().map(move |span| (name, span))
+        });
+        let mut found = longest(found.collect());
+        let named = self.named(said);
+        let is_part = |room: &Span, name: &Span| {
+            room.len < name.len && name.at <= room.at && room.at + room.len <= name.at + name.len
+        };
+        found.retain(|(_, room)| !named.iter().any(|(_, name)| is_part(room, name)));
+        found
+    }
+}
+
+/// The kinds of devices that are said, and whether by a plural.
+pub fn kinds(heard: &Heard) -> Vec<(&'static str, bool)> {
+    // A verb is no thing: "switch on the lamp", "lock the door".
+    let things = heard.after(POLITE);
+    let things = if things.begins(VERBS) { Heard::new(&things.words()[1..].join(" ")) } else { things };
+    let kind = |(words, domain): &(&[&str], &'static str)| {
+        let said = things.words().iter().find(|word| words.contains(&word.as_str()))?;
+        Some((*domain, said.ends_with('s') || *domain == "climate"))
+    };
+    KINDS.iter().filter_map(kind).collect()
+}
+
+/// Names in one sentence.
+pub const NAMES_MAX: usize = 8;
+
+pub fn and_more(count: usize) -> String {
+    if count > NAMES_MAX { format!(", and {} more", count - NAMES_MAX) } else { String::new() }
+}
+
+/// "A", "A and B", "A, B and C".
+pub fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
 /// Where a name stands, its words side by side.
-fn places<'a>(said: &'a [String], name: &str) -> impl Iterator<Item = Span> + use<'a> {
-    let name = words(name);
+fn places<'a>(
+    said: &'a [String],
+    name: &'a [String],
+    is_same: fn(&str, &str) -> bool,
+) -> impl Iterator<Item = Span> + use<'a> {
     let len = name.len();
     let last = (len > 0 && len <= said.len()).then(|| said.len() - len);
-    let fits = move |at: &usize| said[*at..*at + len].iter().zip(&name).all(|(said, name)| is_same(said, name));
+    let fits = move |at: &usize| said[*at..*at + len].iter().zip(name).all(|(said, name)| is_same(said, name));
     last.into_iter().flat_map(|last| 0..=last).filter(fits).map(move |at| Span { at, len })
 }
 
-/// The same word, or its plural: "lamps" of "lamp".
+fn is_of_every_sentence(word: &String) -> bool {
+    let word = word.as_str();
+    [SMALL, POLITE, VERBS, ALL, EXCEPT].iter().any(|words| words.contains(&word)) || word.parse::<f64>().is_ok()
+}
+
+/// The same word, or its plural: "spots" of "spot". The plural of a kind means the kind: "kitchen lamps" are more than one lamp.
 fn is_same(said: &str, name: &str) -> bool {
-    said == name || said.strip_suffix('s') == Some(name)
+    said == name || (said.strip_suffix('s') == Some(name) && !is_kind_word(name))
+}
+
+pub fn is_kind_word(word: &str) -> bool {
+    KINDS.iter().any(|(words, _)| words.contains(&word))
+}
+
+/// The same thing, whatever it is called.
+fn is_alike(said: &str, name: &str) -> bool {
+    is_same(said, name) || (ALIKE.contains(&said) && ALIKE.contains(&name))
 }
 
 /// Leaves out what overlaps with something longer, and what stands twice; by place.

@@ -1,9 +1,11 @@
 //! The built-in assistant: a provider without a network, so that the hub answers on the first day and in a power cut. It acts by
 //! calling tools, as every model does. Says only what it knows; does no I/O and reads no clock of its own.
 
+mod deed;
 mod hear;
 mod house;
 mod intents;
+mod question;
 mod talk;
 mod vocabulary;
 mod wish;

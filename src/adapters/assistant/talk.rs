@@ -5,8 +5,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::hear::Heard;
-use super::house::{Device, House};
-use super::wish::{self, NAMES_MAX, Question, Wish, and_more, joined};
+use super::house::{Device, House, NAMES_MAX, and_more, joined};
+use super::question::{Question, STATES};
+use super::wish::{self, Wish};
 use crate::common::chat::{Message, Part, Role, ToolResult};
 
 /// The tools by their names on the wire (`router/tools/names`).
@@ -200,6 +201,11 @@ fn state_words(state: &Map<String, Value>) -> Vec<String> {
         Some(false) => words.push("seeing nobody".into()),
         None => {}
     }
+    match state.get("smoke").and_then(Value::as_bool) {
+        Some(true) => words.push("smelling smoke".into()),
+        Some(false) => words.push("smelling no smoke".into()),
+        None => {}
+    }
     match state.get("water_leak").and_then(Value::as_bool) {
         Some(true) => words.push("wet".into()),
         Some(false) => words.push("dry".into()),
@@ -233,11 +239,7 @@ fn tenths(number: f64) -> f64 {
 
 fn answer(question: &Question, house: &House) -> String {
     match question {
-        Question::State(devices) => {
-            let sentences: Vec<String> =
-                devices.iter().take(NAMES_MAX).map(|at| state_of(&house.devices[*at])).collect();
-            sentences.join(" ")
-        }
+        Question::State(devices) => states_of(devices, house),
         Question::Measured { devices, measure } => {
             let value = |device: &Device| {
                 let value = measure.properties.iter().find_map(|name| device.state.get(*name)).and_then(Value::as_f64);
@@ -254,26 +256,67 @@ fn answer(question: &Question, house: &House) -> String {
                 .collect();
             format!("The {}: {}{}.", measure.word, said.join(", "), and_more(devices.len()))
         }
-        Question::Which { devices, state } => {
-            let is_so = |device: &&Device| state_words(&device.state).iter().any(|word| word == state);
-            let all: Vec<&Device> = devices.iter().map(|at| &house.devices[*at]).collect();
-            let found: Vec<&Device> = all.iter().copied().filter(is_so).collect();
-            if found.is_empty() {
-                return format!("Nothing of that is {state}, as far as I know.");
-            }
-            let names = joined(found.iter().take(NAMES_MAX).map(|device| device.name.as_str()));
-            let verb = if found.len() == 1 { "is" } else { "are" };
-            format!("{names}{} {verb} {state}.", and_more(found.len()))
-        }
-        Question::Devices if house.devices.is_empty() => "This hub has no device yet.".into(),
-        Question::Devices => {
-            let names = joined(house.devices.iter().take(NAMES_MAX).map(|device| device.name.as_str()));
-            let count = house.devices.len();
+        Question::Which { devices, state, is_all } => which(devices, state, *is_all, house),
+        Question::Devices(_) if house.devices.is_empty() => "This hub has no device yet.".into(),
+        Question::Devices(devices) => {
+            let names = joined(devices.iter().take(NAMES_MAX).map(|at| house.devices[*at].name.as_str()));
+            let count = devices.len();
             let there =
                 if count == 1 { "There is one device".to_owned() } else { format!("There are {count} devices") };
             format!("{there}: {names}{}.", and_more(count))
         }
+        Question::Rooms => {
+            let mut rooms: Vec<&str> = house.devices.iter().filter_map(|device| device.room.as_deref()).collect();
+            rooms.sort_unstable();
+            rooms.dedup();
+            match rooms.is_empty() {
+                true => "No device is in a room yet.".into(),
+                false => {
+                    let names = joined(rooms.iter().take(NAMES_MAX).copied());
+                    format!("There are devices in {names}{}.", and_more(rooms.len()))
+                }
+            }
+        }
+        Question::Unknown(why) => why.clone(),
     }
+}
+
+/// Which of them are so, or whether all are.
+fn which(devices: &[usize], state: &str, is_all: bool, house: &House) -> String {
+    let has = |word: &str| -> Vec<&Device> {
+        let is_so = |device: &&Device| state_words(&device.state).iter().any(|own| own == word);
+        devices.iter().map(|at| &house.devices[*at]).filter(is_so).collect()
+    };
+    let opposite = STATES.iter().find(|(word, _)| *word == state).map_or("", |(_, opposite)| *opposite);
+    let (so, others) = (has(state), has(opposite));
+    match (so.is_empty(), others.is_empty()) {
+        // A thermostat is neither on nor off: then how it is.
+        (true, true) if !devices.is_empty() && devices.len() <= NAMES_MAX => states_of(devices, house),
+        (true, true) => format!("Nothing of that is {state}, as far as I know."),
+        (false, true) if is_all => format!("Yes: {}", are(&so, state)),
+        (_, false) if is_all => format!("No: {}", are(&others, opposite)),
+        (true, false) => format!("Nothing of that is {state}, as far as I know."),
+        (false, _) => are(&so, state),
+    }
+}
+
+/// "A and B are on." What cannot be reached now may have changed.
+fn are(devices: &[&Device], state: &str) -> String {
+    let names = |devices: &[&Device]| {
+        joined(devices.iter().take(NAMES_MAX).map(|device| device.name.as_str())) + &and_more(devices.len())
+    };
+    let verb = if devices.len() == 1 { "is" } else { "are" };
+    let gone: Vec<&Device> = devices.iter().copied().filter(|device| device.available == Some(false)).collect();
+    let old = match gone.is_empty() {
+        true => String::new(),
+        false => format!(" That is as {} last said: not to be reached now.", names(&gone)),
+    };
+    format!("{} {verb} {state}.{old}", names(devices))
+}
+
+fn states_of(devices: &[usize], house: &House) -> String {
+    let sentences: Vec<String> = devices.iter().take(NAMES_MAX).map(|at| state_of(&house.devices[*at])).collect();
+    sentences.join(" ")
 }
 
 fn state_of(device: &Device) -> String {

@@ -99,6 +99,12 @@ fn questions_are_answered_from_the_list() {
         ("is the worktop on?", "Worktop is on and at 50 %."),
         ("which lights are on?", "Worktop is on."),
         ("are any lights off in the kitchen?", "Kitchen lamp is off."),
+        ("are all lights on?", "No: Kitchen lamp is off."),
+        ("are all lights off in the kitchen?", "No: Worktop is on."),
+        ("is every light in the kitchen on or is it not", "No: Kitchen lamp is off."),
+        ("which rooms are there?", "There are devices in Bedroom and Kitchen."),
+        ("which devices are in the bedroom?", "There is one device: Climate."),
+        ("is the climate on?", "Climate is at 21.4 °C, when it was last heard of: it cannot be reached now."),
         ("what devices are there?", "There are 3 devices: Kitchen lamp, Worktop and Climate."),
     ] {
         assert_eq!(after(text, &[listed]), say(want), "{text}");
