@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::assembly::Assembly;
 use crate::common::chat::{Event, FinishReason, Message, Usage};
+use crate::common::error::{Failure, ProviderError};
 use crate::router::usage::End;
 use crate::store::estimated_tokens;
 
@@ -52,6 +53,8 @@ pub struct Asking {
     pub again_at: Option<Instant>,
     /// How often it was asked again.
     pub tries: u32,
+    /// Why it was asked again: its own last word.
+    refusal: Option<Box<ProviderError>>,
     /// The question is on its way to it, or there: it may have to be paid for.
     pub asked: bool,
     pub has_content: bool,
@@ -109,6 +112,7 @@ impl Asking {
             heard_at: now,
             again_at: None,
             tries: 0,
+            refusal: None,
             asked: false,
             has_content: false,
             has_called: false,
@@ -130,10 +134,23 @@ impl Asking {
         Asking { asked: true, ..Asking::new(slot, link, now) }
     }
 
-    /// The same provider is to be asked once more at `at`: what it said is void.
-    pub fn again(&mut self, at: Instant) {
+    /// The same provider is to be asked once more at `at`: what it said is void, but for why.
+    pub fn again(&mut self, at: Instant, refusal: ProviderError) {
         let again = Asking::new(self.slot, self.link, self.since);
-        *self = Asking { again_at: Some(at), tries: self.tries + 1, ..again };
+        *self = Asking { again_at: Some(at), tries: self.tries + 1, refusal: Some(Box::new(refusal)), ..again };
+    }
+
+    /// Why it gave no answer, for people. A deadline of ours that ends it while it is asked again is not the reason: that is what
+    /// it said before.
+    pub fn reason(&self, error: ProviderError) -> ProviderError {
+        let is_ours = error.failure == Failure::Timeout && error.status.is_none() && !self.has_content;
+        match self.refusal.as_deref().filter(|_| is_ours) {
+            Some(refusal) => {
+                let message = format!("{}; asked again: {}", refusal.message, error.message);
+                ProviderError { message, ..refusal.clone() }
+            }
+            None => error,
+        }
     }
 
     /// Until when it may be silent.

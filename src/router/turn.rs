@@ -246,7 +246,7 @@ impl Turn {
             first_token: self.plan.chain[self.asking.link].first_token,
         };
         match retry::again_at(&tried, now, (self.plan.roll)()) {
-            Some(at) => self.wait(now, at, &error),
+            Some(at) => self.wait(now, at, error),
             None => {
                 let failed = self.set_down(now);
                 self.give_up(&failed, now, error);
@@ -374,7 +374,7 @@ impl Turn {
     }
 
     /// Lets the provider be, to ask it again at `at`.
-    fn wait(&mut self, now: Instant, at: Instant, error: &ProviderError) {
+    fn wait(&mut self, now: Instant, at: Instant, error: ProviderError) {
         let link = &self.plan.chain[self.asking.link];
         let (provider, wait_ms, by_s) = (link.name.as_str(), whole_ms(at - now), link.first_token.as_secs());
         let failure = tracing::field::debug(error.failure);
@@ -386,7 +386,7 @@ impl Turn {
             let text = format!("{provider} cannot answer yet and is asked again until {by_s} s are over: {error}");
             self.tell(now, News::Notice(text.into()));
         }
-        self.asking.again(at);
+        self.asking.again(at, error);
     }
 
     // What becomes of those that were asked.
@@ -451,16 +451,17 @@ impl Turn {
     fn give_up(&mut self, asking: &Asking, now: Instant, error: ProviderError) {
         self.steps.push_back(Step::HangUp { slot: asking.slot });
         self.count(asking.used(End::Failed));
-        self.note(asking.link, now, error, asking.has_content || self.has_run_tools());
+        let begun = asking.has_content || self.has_run_tools();
+        self.note(asking.link, now, &error, begun);
+        self.failures.note(asking.link, asking.reason(error), begun);
     }
 
-    /// Remembers a failure: for the user, for other turns, for the log.
-    fn note(&mut self, link: usize, now: Instant, error: ProviderError, begun: bool) {
+    /// Remembers a failure for other turns and for the log.
+    fn note(&self, link: usize, now: Instant, error: &ProviderError, begun: bool) {
         let Link { name, model, .. } = &self.plan.chain[link];
         let (provider, failure, status) = (name.as_str(), tracing::field::debug(error.failure), error.status);
         tracing::info!(provider, model, failure, status, begun, "a provider gave no whole answer");
-        self.plan.health.failed(*name, now, &error, begun);
-        self.failures.note(link, error, begun);
+        self.plan.health.failed(*name, now, error, begun);
     }
 
     /// It broke off in the midst of its answer: the next one goes on, or what came is all there is.
@@ -488,7 +489,9 @@ impl Turn {
         if self.asking.slot != slot {
             return self.handle_failure(slot, now, error);
         }
-        self.note(self.asking.link, now, error, self.asking.has_content || self.has_run_tools());
+        let begun = self.asking.has_content || self.has_run_tools();
+        self.note(self.asking.link, now, &error, begun);
+        self.failures.note(self.asking.link, self.asking.reason(error), begun);
         self.fail(now);
     }
 

@@ -374,6 +374,26 @@ fn the_only_one_is_waited_for_until_its_deadline_and_the_user_is_told_why() {
 }
 
 #[test]
+fn a_deadline_that_falls_into_another_try_hides_no_reason() {
+    let mut played = Played::of(Plan { retries: 2, ..plan(&[LOCAL]) });
+    played.fail_with(Slot::First, failed(503, Some(SECOND)));
+    played.wait(11 * SECOND);
+    assert_eq!(played.asked().len(), 2, "the second one was never answered");
+    let error = played.error();
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (ErrorCode::ProviderError, "local: no; asked again: no word after 10 s (first_token_s)")
+    );
+    // What has begun to answer broke off there.
+    let mut played = Played::of(Plan { retries: 2, ..plan(&[LOCAL]) });
+    played.fail_with(Slot::First, failed(503, Some(SECOND)));
+    played.wait(2 * SECOND);
+    played.say("well");
+    played.wait(11 * SECOND);
+    assert_eq!(played.error().code, ErrorCode::Timeout);
+}
+
+#[test]
 fn one_that_names_a_long_wait_is_left_for_another() {
     let mut played = Played::of(Plan { retries: 2, ..plan(&[OPENAI, LOCAL]) });
     played.fail_with(Slot::First, failed(429, Some(5 * SECOND)));
