@@ -128,32 +128,31 @@ impl Drop for Open<'_> {
 
 async fn write(store: Store, mut queue: mpsc::Receiver<Order>, lost: Arc<AtomicU64>) {
     while let Some(first) = queue.recv().await {
-        let (mut entries, mut flushed) = (Vec::new(), Vec::new());
-        let mut take = |order| match order {
-            Order::Entry(entry) => entries.push(entry),
-            Order::Flush(done) => flushed.push(done),
-        };
-        take(first);
+        let (mut entries, mut flushed) = (Vec::new(), None);
         let until = Instant::now() + GATHER;
-        let mut count = 1;
-        while count < TOGETHER_MAX {
-            let next = tokio::select! {
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Entry(entry) => entries.push(entry),
+                // Somebody waits: nothing is gathered any more.
+                Order::Flush(done) => {
+                    flushed = Some(done);
+                    break;
+                }
+            }
+            if entries.len() >= TOGETHER_MAX {
+                break;
+            }
+            next = tokio::select! {
                 biased;
                 next = queue.recv() => next,
                 () = sleep_until(until.into()) => None,
             };
-            let Some(next) = next else { break };
-            let hurry = matches!(next, Order::Flush(_));
-            take(next);
-            count += 1;
-            if hurry {
-                break;
-            }
         }
         if let Err(error) = store.add_audit(entries).await {
             tracing::warn!(%error, "calls could not be written into the audit");
         }
-        for done in flushed {
+        if let Some(done) = flushed {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());
         }
@@ -161,5 +160,20 @@ async fn write(store: Store, mut queue: mpsc::Receiver<Order>, lost: Arc<AtomicU
             0 => {}
             lost => tracing::warn!(lost, "calls came faster than the audit could be written"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_end_waits_for_the_disk_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
+        let bill = Bill::new(store);
+        let since = Instant::now();
+        bill.flush().await;
+        assert!(since.elapsed() < GATHER / 2, "nothing is gathered for somebody who waits: {:?}", since.elapsed());
     }
 }
