@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::hear::Heard;
 use super::house::{Device, House, NAMES_MAX, and_more, joined};
 use super::question::{Question, STATES};
+use super::vocabulary::{POLITE, VERBS, WARMTH};
 use super::wish::{self, Wish};
 use crate::common::chat::{Message, Part, Role, ToolResult};
 
@@ -82,7 +83,8 @@ pub fn next(messages: &[Message]) -> Next {
     {
         return Next::Call(vec![list(Some(cursor))]);
     }
-    match wish::wish(&heard, &house) {
+    let before = messages[..at].iter().rfind(|message| message.role == Role::User).map(Message::text);
+    match wish::wish(&with_names(heard, before.as_deref(), &house), &house) {
         Wish::Set(orders) => {
             let call = |order: wish::Order| {
                 let ids: Vec<&str> = order.devices.iter().map(|at| house.devices[*at].id.as_str()).collect();
@@ -96,6 +98,21 @@ pub fn next(messages: &[Message]) -> Next {
         Wish::Unclear(why) => Next::Say(why),
         Wish::Other => Next::Nothing,
     }
+}
+
+/// With the devices that were named before in the place of "it": "is the lamp on?", "turn it off".
+fn with_names(heard: Heard, before: Option<&str>, house: &House) -> Heard {
+    let is_it = |word: &str| ["it", "them"].contains(&word);
+    let is_deed = heard.after(POLITE).begins(VERBS) && !heard.has(WARMTH);
+    let is_state = STATES.iter().any(|(state, _)| heard.has(&[state]));
+    let Some(before) = before.filter(|_| (is_deed || is_state) && !wish::is_any(heard.words(), house)) else {
+        return heard;
+    };
+    let named = house.named(Heard::new(before).words());
+    let names: Vec<&str> = named.iter().map(|(at, _)| house.devices[*at].name.as_str()).collect();
+    let names = names.join(" and ");
+    let word = |word: &String| if is_it(word) && !names.is_empty() { names.clone() } else { word.clone() };
+    Heard::new(&heard.words().iter().map(word).collect::<Vec<_>>().join(" "))
 }
 
 fn list(cursor: Option<&str>) -> (&'static str, Map<String, Value>) {

@@ -64,6 +64,23 @@ fn a_lamp_is_switched_by_asking_who_is_there_and_then_setting_it() {
 }
 
 #[test]
+fn it_is_what_was_named_before() {
+    let list = devices();
+    let set = |before: &str, text: &str| {
+        let mut messages = vec![user(before), Message::new(Role::Assistant, "Yes."), user(text)];
+        messages.extend(round(&[(LIST, &list, false)]));
+        next(&messages)
+    };
+    let Next::Call(calls) = set("is the worktop on?", "turn it off") else { panic!("it sets it") };
+    assert_eq!(json!(calls), json!([[SET, {"targets": ["0x2"], "set": {"state": "OFF"}}]]));
+    assert_eq!(set("turn on the worktop", "is it on?"), say("Worktop is on and at 50 %."));
+    for (before, text) in [("tell me a joke", "turn it off"), ("turn on the worktop", "make it warmer")] {
+        let Next::Say(said) = set(before, text) else { panic!("{text} after {before}: nothing is sure") };
+        assert!(said.contains("nothing was done"), "{said}");
+    }
+}
+
+#[test]
 fn what_was_not_confirmed_is_not_claimed() {
     let text = "turn off all lights in the kitchen";
     let list = devices();

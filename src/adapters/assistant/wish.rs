@@ -84,7 +84,7 @@ pub fn wish(heard: &Heard, house: &House) -> Wish {
 const NOT_SURE: &str = "I am not sure what is to be done, so nothing was done.";
 
 /// Whether something of the house is named: a device, a room or a kind.
-fn is_any(words: &[String], house: &House) -> bool {
+pub fn is_any(words: &[String], house: &House) -> bool {
     words.iter().any(|word| is_kind_word(word)) || !house.named(words).is_empty() || !house.rooms(words).is_empty()
 }
 
