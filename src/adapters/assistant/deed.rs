@@ -183,7 +183,7 @@ impl Deed {
             Deed::Level(percent) if is_cover => set("position", json!(percent.round() as u8)),
             Deed::Level(0.0) if device.is_a("light") => set("state", json!("OFF")),
             Deed::Level(percent) if device.is_a("light") => set("brightness", json!(brightness(percent))),
-            Deed::Level(_) => cannot("be dimmed"),
+            Deed::Level(_) => cannot("be set to a level"),
             Deed::Degrees(degrees) => match setpoint(device) {
                 Some((name, _)) => set(name, json!(degrees)),
                 None => cannot("be set to a temperature"),
@@ -192,13 +192,21 @@ impl Deed {
                 if is_up { Deed::Open } else { Deed::Close }.properties(device)
             }
             Deed::Step { is_up, by, is_warmth } => step(device, is_up, by, is_warmth),
+            // A lamp that is off takes no colour.
             Deed::Colour(Colour::Hue(hue)) if device.takes("color") => {
-                set("color", json!({"hue": hue, "saturation": 100}))
+                Ok(fields(json!({"state": "ON", "color": {"hue": hue, "saturation": 100}})))
             }
-            Deed::Colour(Colour::Mireds(mireds)) if device.takes("color_temp") => set("color_temp", json!(mireds)),
+            Deed::Colour(Colour::Mireds(mireds)) if device.takes("color_temp") => {
+                Ok(fields(json!({"state": "ON", "color_temp": mireds})))
+            }
             Deed::Colour(_) => cannot("have that colour"),
         }
     }
+}
+
+fn fields(value: Value) -> Map<String, Value> {
+    let Value::Object(fields) = value else { unreachable!("it is written as an object") };
+    fields
 }
 
 fn step(device: &Device, is_up: bool, by: Option<f64>, is_warmth: bool) -> Result<Map<String, Value>, String> {

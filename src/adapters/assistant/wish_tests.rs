@@ -250,9 +250,9 @@ fn a_colour_is_for_those_that_have_it_and_a_lock_for_its_door() {
     ]}))
     .expect("a house");
     for (said, want) in [
-        ("turn the strip blue", json!({"color": {"hue": 240, "saturation": 100}})),
-        ("set the strip to warm white", json!({"color_temp": 370})),
-        ("make the light red", json!({"color": {"hue": 0, "saturation": 100}})),
+        ("turn the strip blue", json!({"state": "ON", "color": {"hue": 240, "saturation": 100}})),
+        ("set the strip to warm white", json!({"state": "ON", "color_temp": 370})),
+        ("make the light red", json!({"state": "ON", "color": {"hue": 0, "saturation": 100}})),
         ("lock the front door", json!({"state": "LOCK"})),
         ("unlock the door", json!({"state": "UNLOCK"})),
     ] {
