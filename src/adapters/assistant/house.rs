@@ -94,7 +94,7 @@ impl House {
     fn names_in(&self, said: &[String], is_same: fn(&str, &str) -> bool) -> Vec<(usize, Span)> {
         let mut found: Vec<(usize, Span)> = Vec::new();
         for (index, device) in self.devices.iter().enumerate() {
-            for name in device.names().map(words).filter(|name| !name.iter().all(is_of_every_sentence)) {
+            for name in device.names().map(words).filter(|name| !name.iter().all(|word| is_of_every_sentence(word))) {
                 found.extend(places(said, &name, is_same).map(|span| (index, span)));
             }
         }
@@ -161,8 +161,7 @@ fn places<'a>(
     last.into_iter().flat_map(|last| 0..=last).filter(fits).map(move |at| Span { at, len })
 }
 
-fn is_of_every_sentence(word: &String) -> bool {
-    let word = word.as_str();
+fn is_of_every_sentence(word: &str) -> bool {
     [SMALL, POLITE, VERBS, ALL, EXCEPT].iter().any(|words| words.contains(&word)) || word.parse::<f64>().is_ok()
 }
 

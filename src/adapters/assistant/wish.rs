@@ -168,7 +168,7 @@ fn meant(heard: &Heard, house: &House, deed: &Deed) -> Result<Vec<usize>, String
             // "The lamp in the kitchen" or "in the garage", or "every lamp", is not the one in the hall that is called "Lamp".
             let is_kind = span.len == 1 && is_kind_word(&said[span.at]);
             let is_elsewhere = is_all || !unknown.is_empty() || (!rooms.is_empty() && !is_in_said(*at));
-            !is_part_of_a_room(house, *at, *span, &rooms) && !(is_kind && is_elsewhere)
+            !(is_part_of_a_room(house, *at, *span, &rooms) || is_kind && is_elsewhere)
         });
         named.map(|(at, _)| at).collect()
     };
