@@ -124,23 +124,24 @@ struct Posting {
 impl Index {
     /// Of these tools; a hit is a place in this list.
     pub fn build<'a>(tools: impl Iterator<Item = &'a Definition>) -> Index {
-        let mut terms: HashMap<Box<str>, Vec<Posting>> = HashMap::new();
-        let documents: Vec<_> = tools.map(Document::of).collect();
-        let mean = documents.iter().map(|document| document.length).sum::<f32>() / documents.len().max(1) as f32;
-        for (tool, document) in (0..).zip(&documents) {
-            let long = 1.0 - B + B * document.length / mean.max(1.0);
-            for (term, weight) in &document.weights {
-                // Names are all of a length; a description is not better for being long.
-                let weight = weight.name + weight.text / long;
-                terms.entry(term.clone()).or_default().push(Posting { tool, weight });
+        // One tool after the other: all of them as words would take many times the room of the index.
+        let mut terms: HashMap<Box<str>, Vec<(u32, Weight)>> = HashMap::new();
+        let (mut lengths, mut name_words) = (Vec::new(), Vec::new());
+        for (tool, document) in (0..).zip(tools.map(Document::of)) {
+            lengths.push(document.length);
+            name_words.push(document.name_words);
+            for (term, weight) in document.weights {
+                terms.entry(term).or_default().push((tool, weight));
             }
         }
-        let terms = terms.into_iter().map(|(term, postings)| (term, postings.into())).collect();
-        Index {
-            terms,
-            tools: documents.len() as u32,
-            name_words: documents.iter().map(|document| document.name_words).collect(),
-        }
+        let mean = lengths.iter().sum::<f32>() / lengths.len().max(1) as f32;
+        let posting = |(tool, weight): (u32, Weight)| {
+            let long = 1.0 - B + B * lengths[tool as usize] / mean.max(1.0);
+            // Names are all of a length; a description is not better for being long.
+            Posting { tool, weight: weight.name + weight.text / long }
+        };
+        let terms = terms.into_iter().map(|(term, weights)| (term, weights.into_iter().map(posting).collect()));
+        Index { terms: terms.collect(), tools: lengths.len() as u32, name_words: name_words.into() }
     }
 
     /// The tools that fit a question best, the best first, each with its score above 0.

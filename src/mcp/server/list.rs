@@ -1,6 +1,7 @@
 //! Lists, a page at a time, and the text of the tools, which is long and seldom changes. A cursor names the last item of
 //! the page before, so that a page stays right when the list changes. Knows no client.
 
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
@@ -45,10 +46,20 @@ fn read(cursor: &Value) -> Option<String> {
     String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
 }
 
+/// All tools there are, source by source ([`crate::mcp::Service::snapshots`]).
+pub type Snapshots = Vec<Arc<[Arc<Definition>]>>;
+
 /// The texts of lists of tools.
 #[derive(Default)]
 pub struct Texts {
-    kept: Mutex<Vec<Text>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// What there was when they were made. When there is something else none of them is asked for again.
+    of: Snapshots,
+    texts: Vec<Text>,
 }
 
 struct Text {
@@ -58,29 +69,43 @@ struct Text {
 }
 
 impl Texts {
-    /// A JSON array of MCP `Tool`s. The same definitions give the same text, which is made once.
-    pub fn of(&self, era: Era, tools: Vec<Arc<Definition>>) -> Arc<str> {
+    /// A JSON array of MCP `Tool`s, which are some of `all`. The same definitions give the same text, which is made once.
+    pub fn of(&self, era: Era, tools: Vec<Arc<Definition>>, all: Snapshots) -> Arc<str> {
         let is_same = |kept: &Text| {
             kept.era == era
                 && kept.tools.len() == tools.len()
                 && kept.tools.iter().zip(&tools).all(|(a, b)| Arc::ptr_eq(a, b))
         };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = kept.iter().position(is_same) {
+        if !(kept.of.len() == all.len() && kept.of.iter().zip(&all).all(|(a, b)| Arc::ptr_eq(a, b))) {
+            *kept = Kept { of: all, texts: Vec::new() };
+        }
+        let texts = &mut kept.texts;
+        if let Some(at) = texts.iter().position(is_same) {
             // The last is the one that was asked for last.
-            let found = kept.remove(at);
+            let found = texts.remove(at);
             let text = found.text.clone();
-            kept.push(found);
+            texts.push(found);
             return text;
         }
-        let list: Vec<Value> = tools.iter().map(|tool| shape::tool(era, tool)).collect();
-        let text: Arc<str> = Value::from(list).to_string().into();
-        if kept.len() == KEPT_MAX {
-            kept.remove(0);
+        let text = written(era, &tools);
+        if texts.len() == KEPT_MAX {
+            texts.remove(0);
         }
-        kept.push(Text { era, tools, text: text.clone() });
+        texts.push(Text { era, tools, text: text.clone() });
         text
     }
+}
+
+/// One tool after the other, so that they are never in memory a second time as trees.
+fn written(era: Era, tools: &[Arc<Definition>]) -> Arc<str> {
+    let mut text = String::from("[");
+    for (at, tool) in tools.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        write!(text, "{comma}{}", shape::tool(era, tool)).expect("a String takes any text");
+    }
+    text.push(']');
+    text.into()
 }
 
 #[cfg(test)]
@@ -111,11 +136,16 @@ mod tests {
     fn a_text_is_made_once_for_the_same_tools() {
         let tool = || Arc::new(Definition::native::<(), ()>("a.b", "t", "d", Annotations::READS, Role::Guest));
         let (texts, one) = (Texts::default(), tool());
-        let first = texts.of(Era::Sessions, vec![one.clone()]);
-        assert!(Arc::ptr_eq(&first, &texts.of(Era::Sessions, vec![one.clone()])));
-        assert!(!Arc::ptr_eq(&first, &texts.of(Era::Stateless, vec![one.clone()])));
-        assert!(!Arc::ptr_eq(&first, &texts.of(Era::Sessions, vec![tool()])), "another one of the same name");
-        (0..2 * KEPT_MAX).for_each(|_| drop(texts.of(Era::Sessions, vec![tool()])));
-        assert_eq!(texts.kept.lock().unwrap().len(), KEPT_MAX);
+        let all: Snapshots = vec![[one.clone()].into()];
+        let of = |era, tools, all: &Snapshots| texts.of(era, tools, all.clone());
+        let first = of(Era::Sessions, vec![one.clone()], &all);
+        assert_eq!(serde_json::from_str::<Value>(&first).unwrap(), json!([shape::tool(Era::Sessions, &one)]));
+        assert!(Arc::ptr_eq(&first, &of(Era::Sessions, vec![one.clone()], &all)));
+        assert!(!Arc::ptr_eq(&first, &of(Era::Stateless, vec![one.clone()], &all)));
+        assert!(!Arc::ptr_eq(&first, &of(Era::Sessions, vec![tool()], &all)), "another one of the same name");
+        (0..2 * KEPT_MAX).for_each(|_| drop(of(Era::Sessions, vec![tool()], &all)));
+        assert_eq!(texts.kept.lock().unwrap().texts.len(), KEPT_MAX);
+        of(Era::Sessions, vec![], &vec![[].into()]);
+        assert_eq!(texts.kept.lock().unwrap().texts.len(), 1, "there are other tools now: the old lists are of no use");
     }
 }

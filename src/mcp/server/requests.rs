@@ -55,7 +55,7 @@ impl Requests {
             "tools/list" => {
                 let tools = self.service.tools(&asked.who);
                 let (tools, next) = page(tools, |tool| &tool.name, cursor, self.page_len)?;
-                let tools = self.texts.of(asked.era, tools);
+                let tools = self.texts.of(asked.era, tools, self.service.snapshots());
                 Ok(Done::Result(self.list(asked.era, "tools", &tools, next).into()))
             }
             "resources/list" => {

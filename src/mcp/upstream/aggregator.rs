@@ -190,10 +190,11 @@ impl Aggregator {
 
     /// Makes the view anew, and tells what is listed otherwise than before.
     pub(super) fn show(&self) {
-        let new = {
+        let mut new = {
             let shop = self.shop();
             View::new(&shop.servers, &shop.shelves, &shop.overlays, shop.policy)
         };
+        new.keep_same(&self.view());
         let new = Arc::new(new);
         let old = std::mem::replace(&mut *self.view.write().unwrap_or_else(PoisonError::into_inner), new.clone());
         let news = [Changed::Tools, Changed::Prompts, Changed::Resources];
@@ -254,7 +255,10 @@ impl Shop {
             let uris: Vec<_> = catalog.offered(kind).map(|entry| entry.name.as_str()).collect();
             moved.extend(self.names.give_uris(slug, kind, uris.into_iter()));
         }
-        let shelf = Shelf::new(catalog, &server.row, &self.names);
+        let mut shelf = Shelf::new(catalog, &server.row, &self.names);
+        if let Some(old) = self.shelves.get(slug) {
+            shelf.keep_same(old);
+        }
         self.shelves.insert(slug.into(), Arc::new(shelf));
         moved
     }
@@ -357,12 +361,11 @@ impl Listener for Aggregator {
     }
 
     fn list_changed(&self, slug: &str, kind: EntryKind) {
-        self.agenda.list_changed(slug);
-        self.agenda.announce(kind);
+        self.agenda.list_changed(slug, kind);
     }
 
     fn resource_updated(&self, slug: &str, uri: &str) {
-        if self.subscriptions.is_any(slug) {
+        if self.subscriptions.has(slug, uri) {
             let exposed = self.shop().names.uri(slug, EntryKind::Resource, uri);
             self.agenda.updated(&exposed);
         }

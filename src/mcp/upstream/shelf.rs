@@ -1,6 +1,7 @@
 //! What of one server's catalog may be used, as it is listed: made when the catalog changes, kept in memory instead of it.
 //! What waits for an owner's word is counted and not kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -90,6 +91,22 @@ impl Shelf {
             }
         }
         shelf
+    }
+
+    /// Takes over what is as it was on the shelf before, so that whoever holds it holds nothing twice.
+    pub fn keep_same(&mut self, old: &Shelf) {
+        fn keep<T: PartialEq>(new: &mut [Arc<T>], old: &[Arc<T>], key: impl Fn(&T) -> &str) {
+            let known: BTreeMap<&str, &Arc<T>> = old.iter().map(|one| (key(one), one)).collect();
+            for one in new {
+                if let Some(same) = known.get(key(one)).filter(|known| ***known == *one) {
+                    *one = Arc::clone(same);
+                }
+            }
+        }
+        keep(&mut self.tools, &old.tools, |tool| &tool.name);
+        keep(&mut self.prompts, &old.prompts, |piece| &piece.exposed);
+        keep(&mut self.resources, &old.resources, |piece| &piece.exposed);
+        keep(&mut self.templates, &old.templates, |piece| &piece.exposed);
     }
 
     fn put(&mut self, slug: &str, entry: Entry, access: Role, names: &Names) {

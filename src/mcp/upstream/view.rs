@@ -7,7 +7,7 @@ use crate::auth;
 use crate::common::who::{Principal, Role};
 use crate::mcp::definition::{Definition, Origin};
 use crate::mcp::upstream::conflicts::mirror_groups;
-use crate::mcp::upstream::names::{BORDER, fits_template, unmoved};
+use crate::mcp::upstream::names::{BORDER, fits_template, unmoved, words_of_template};
 use crate::mcp::upstream::overlay::{Refused, lay};
 use crate::mcp::upstream::policy::Policy;
 use crate::mcp::upstream::roster::Server;
@@ -93,6 +93,15 @@ impl View {
         View { tools: laid.tools.into(), also: laid.also, mirrors: laid.mirrors, refused: laid.refused, ..view }
     }
 
+    /// Takes over the list of tools where it holds the same ones as before: what was made of it stays good.
+    pub fn keep_same(&mut self, old: &View) {
+        let is_same = self.tools.len() == old.tools.len()
+            && self.tools.iter().zip(old.tools.iter()).all(|(a, b)| Arc::ptr_eq(a, b));
+        if is_same {
+            self.tools = old.tools.clone();
+        }
+    }
+
     /// A tool by its listed name or another one.
     pub fn tool(&self, name: &str) -> Option<&Arc<Definition>> {
         let name = self.also.get(name).map_or(name, |listed| listed);
@@ -118,7 +127,12 @@ impl View {
             let access = *self.admitted.get(slug)?;
             return Some(Found { slug: slug.into(), own: own.into(), access });
         }
-        let piece = self.templates.values().find(|piece| fits_template(&piece.exposed, uri))?;
+        // The one that says most about it: `{+any}` takes nothing away from whoever names a place.
+        let fitting = self.templates.values().filter(|piece| fits_template(&piece.exposed, uri));
+        let piece = fitting.max_by(|a, b| {
+            let words = |piece: &Piece| words_of_template(&piece.exposed);
+            words(a).cmp(&words(b)).then_with(|| b.exposed.cmp(&a.exposed))
+        })?;
         Some(of(piece, uri))
     }
 

@@ -1,5 +1,6 @@
 //! What is listed: from the catalog, after an owner's word, and live.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -46,6 +47,22 @@ async fn a_new_server_waits_for_an_owner_and_a_changed_tool_waits_again() {
     let seen = waiting.waiting[1].sha256.clone();
     assert_eq!(world.aggregator.approve("files", one(&seen), Some(waiting.revision)).await, Ok(1));
     assert_eq!(world.listed(), ["files__read", "files__write"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_as_it_was_is_in_memory_once() {
+    let world = World::new(vec![("a", script(&["x", "y"])), ("b", script(&["x"]))], true);
+    world.until("all are listed", |world| world.listed().len() == 3).await;
+    let before = world.aggregator.tools();
+    world.script("a", |script| script.tools[1] = json!({ "name": "y", "inputSchema": {} }));
+    world.call("a__x").await.expect("it works");
+    world.says("a", "notifications/tools/list_changed", json!({}));
+    world.until("one waits", |world| world.listed() == ["a__x", "b__x"]).await;
+    let after = world.aggregator.tools();
+    assert!(Arc::ptr_eq(&before[0], &after[0]) && Arc::ptr_eq(&before[2], &after[1]));
+    world.config(|config| config.mcp.idle_s += 1);
+    world.pass(Duration::from_secs(2)).await;
+    assert!(Arc::ptr_eq(&after, &world.aggregator.tools()), "what was made of the list stays good");
 }
 
 #[tokio::test(start_paused = true)]
