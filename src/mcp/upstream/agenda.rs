@@ -49,6 +49,8 @@ struct Notes {
     updates: BTreeSet<Box<str>>,
     /// Lists that a server said are others now; what is new in them comes once it has been asked.
     lists: BTreeSet<EntryKind>,
+    /// Those that were announced for a server since it was last asked: it has been asked by then, or is about to be.
+    announced: BTreeSet<(Box<str>, EntryKind)>,
     is_flooded: bool,
 }
 
@@ -83,8 +85,14 @@ impl Agenda {
         self.ask_after(slug, AFTER_START);
     }
 
-    /// It says that a list has changed.
-    pub fn list_changed(&self, slug: &str) {
+    /// It says that a list has changed. That is told on at once, and once only until it has been asked: a server that shouts is not
+    /// to have every client of the hub read all lists again and again.
+    pub fn list_changed(&self, slug: &str, kind: EntryKind) {
+        let mut notes = self.notes();
+        if notes.announced.insert((slug.into(), kind)) {
+            notes.lists.insert(kind);
+        }
+        drop(notes);
         self.ask_after(slug, SETTLES);
     }
 
@@ -100,12 +108,6 @@ impl Agenda {
         self.news.notify_one();
     }
 
-    /// A server says that one of its lists has changed.
-    pub fn announce(&self, kind: EntryKind) {
-        self.notes().lists.insert(kind);
-        self.news.notify_one();
-    }
-
     /// Something else happened.
     pub fn look_around(&self) {
         self.news.notify_one();
@@ -116,6 +118,7 @@ impl Agenda {
         let mut notes = self.notes();
         notes.due.remove(slug);
         notes.pace.remove(slug);
+        notes.announced.retain(|(of, _)| **of != *slug);
     }
 
     /// The servers to be asked now. Each is asked until [`Agenda::asked`].
@@ -135,6 +138,7 @@ impl Agenda {
     pub fn asked(&self, slug: &str, differs: Option<bool>, must: bool) {
         let (mut notes, now) = (self.notes(), Instant::now());
         notes.asking.remove(slug);
+        notes.announced.retain(|(of, _)| **of != *slug);
         let mut pace = notes.pace.get(slug).copied().unwrap_or(Pace { last: None, pause: ASK_AGAIN, failures: 0 });
         pace.last = Some(now);
         match differs {
@@ -209,9 +213,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_shouts_is_asked_less_and_less() {
         let agenda = Agenda::default();
-        let (mut asked, from) = (0, Instant::now());
+        let (mut asked, mut told, from) = (0, 0, Instant::now());
         while from.elapsed() < Duration::from_secs(600) {
-            agenda.list_changed("loud");
+            agenda.list_changed("loud", EntryKind::Tool);
+            told += agenda.take_lists().len();
             for slug in agenda.take_due() {
                 asked += 1;
                 agenda.asked(&slug, Some(false), false);
@@ -219,6 +224,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(50)).await;
         }
         assert!((3..=12).contains(&asked), "{asked}");
+        assert!((asked..=asked + 1).contains(&told), "it is told of as often as it is asked: {told}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -257,7 +263,8 @@ mod tests {
         assert_eq!(agenda.take_due().len(), 1);
         agenda.check_again("new");
         assert_eq!(agenda.next(), None);
-        agenda.list_changed("new");
+        agenda.list_changed("new", EntryKind::Tool);
+        agenda.take_lists();
         agenda.asked("new", Some(true), false);
         assert!(agenda.next().is_some(), "what changes meanwhile is asked afterwards");
     }

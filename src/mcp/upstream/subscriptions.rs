@@ -60,6 +60,11 @@ impl Subscriptions {
         self.counts().contains_key(slug)
     }
 
+    /// Whether anybody listens to this.
+    pub fn has(&self, slug: &str, uri: &str) -> bool {
+        self.counts().get(slug).is_some_and(|uris| uris.contains_key(uri))
+    }
+
     /// What a server is to be told again after a start.
     pub fn of(&self, slug: &str) -> Vec<Box<str>> {
         let counts = self.counts();
@@ -89,6 +94,7 @@ mod tests {
         assert_eq!(subscriptions.of("a"), [] as [Box<str>; 0], "the server has not taken it yet");
         subscriptions.confirm("a", "x");
         assert_eq!(subscriptions.of("a"), ["x".into()]);
+        assert!(subscriptions.has("a", "x") && !subscriptions.has("a", "y") && !subscriptions.has("b", "x"));
         assert!(!subscriptions.remove("a", "x") && subscriptions.is_any("a"));
         assert!(subscriptions.remove("a", "x") && !subscriptions.is_any("a"));
         assert!(!subscriptions.remove("a", "x"), "once too often");
