@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant as TokioInstant, timeout, timeout_at};
 
@@ -16,6 +16,7 @@ use crate::mcp::call::Reach;
 use crate::mcp::upstream::chance::{NowStd, roll};
 use crate::mcp::upstream::ears::MemberEars;
 use crate::mcp::upstream::health::{Advice, Doing, Health, StartId};
+use crate::mcp::upstream::live::{Lease, Live};
 use crate::mcp::upstream::places::{Holder, Place, Places};
 use crate::mcp::upstream::trouble::{Trouble, clean};
 use crate::mcp::upstream::{Connect, Connection, Request, UpstreamError};
@@ -114,22 +115,6 @@ struct State {
     checked: u64,
 }
 
-struct Live {
-    connection: Arc<dyn Connection>,
-    /// Dropped with it, whereupon all that wait for it know.
-    alive: watch::Sender<()>,
-    watcher: AbortHandle,
-    generation: u64,
-    _place: Option<Arc<Place>>,
-}
-
-/// A connection that is being used.
-struct Lease {
-    connection: Arc<dyn Connection>,
-    alive: watch::Receiver<()>,
-    generation: u64,
-}
-
 /// Counts as a call or a discovery that runs, until it is dropped.
 struct Busy<'a> {
     member: &'a Member,
@@ -183,14 +168,12 @@ impl Member {
         let until = TokioInstant::now() + deadline;
         let _busy = self.begin(false);
         let lease = self.lease(until, true).await?;
-        let mut alive = lease.alive.clone();
-        let looked = tokio::select! {
-            looked = timeout_at(until, look(lease.connection)) => looked.unwrap_or(Err(UpstreamError::Timeout(deadline))),
-            _ = alive.changed() => Err(UpstreamError::Gone("its connection was closed".into())),
-        };
+        let looked = lease.work(until, deadline, look).await;
         match &looked {
             Ok(_) | Err(UpstreamError::Answered(_)) => {}
-            Err(error) => self.lose(lease.generation, &clean(&error.to_string())),
+            // Many servers do one thing at a time: what hangs is found out by the calls themselves.
+            Err(UpstreamError::Timeout(_)) if self.state().busy > 0 => {}
+            Err(error) => self.give_up(lease.generation, &clean(&error.to_string())),
         }
         Ok(looked?)
     }
@@ -213,15 +196,11 @@ impl Member {
         if self.state().checked == lease.generation {
             return Ok(());
         }
-        let mut alive = lease.alive.clone();
-        let checked = tokio::select! {
-            checked = timeout_at(until, check(lease.connection)) => checked.unwrap_or(Err(UpstreamError::Timeout(deadline))),
-            _ = alive.changed() => Err(UpstreamError::Gone("its connection was closed".into())),
-        };
+        let checked = lease.work(until, deadline, check).await;
         match &checked {
             Ok(()) => self.state().checked = lease.generation,
             Err(UpstreamError::Answered(_)) => {}
-            Err(error) => self.lose(lease.generation, &clean(&error.to_string())),
+            Err(error) => self.give_up(lease.generation, &clean(&error.to_string())),
         }
         Ok(checked?)
     }
@@ -291,12 +270,11 @@ impl Member {
         let left = until.saturating_duration_since(began);
         let request =
             Request { method: ask.method.into(), params: ask.params.clone(), reach: ask.reach.clone(), deadline: left };
-        let mut alive = lease.alive.clone();
         let answer = lease.connection.request(request);
         let answer = tokio::select! {
             biased;
             answer = timeout(left + GRACE, answer) => answer.unwrap_or(Err(UpstreamError::Timeout(ask.deadline))),
-            _ = alive.changed() => match self.state().is_retired {
+            () = lease.over() => match self.state().is_retired {
                 true => return Err(Trouble::Retired),
                 false => Err(UpstreamError::Gone(self.last_words())),
             },
@@ -304,7 +282,7 @@ impl Member {
         match &answer {
             Ok(_) | Err(UpstreamError::Answered(_)) => self.state().health.answered(began.elapsed()),
             Err(UpstreamError::Timeout(_)) => self.doubt(lease),
-            Err(error) => self.lose(lease.generation, &clean(&error.to_string())),
+            Err(error) => self.give_up(lease.generation, &clean(&error.to_string())),
         }
         Ok(answer?)
     }
@@ -353,11 +331,7 @@ impl Member {
                 match self.advise(&mut state) {
                     Advice::Use => {
                         let live = state.live.as_ref().expect("a server is up while it has a connection");
-                        return Ok(Lease {
-                            connection: live.connection.clone(),
-                            alive: live.alive.subscribe(),
-                            generation: live.generation,
-                        });
+                        return Ok(live.lease());
                     }
                     Advice::Refuse { retry_after } => {
                         let why = state.health.last_failure().unwrap_or("it failed").into();
@@ -436,13 +410,7 @@ impl Member {
                 member.lose(generation, &clean(&error.to_string()));
             }
         });
-        state.live = Some(Live {
-            connection,
-            alive: watch::channel(()).0,
-            watcher: watcher.abort_handle(),
-            generation,
-            _place: place,
-        });
+        state.live = Some(Live::new(connection, watcher.abort_handle(), generation, place));
         if state.busy == 0 {
             state.idle_since = Some(Instant::now_std());
         }
@@ -454,17 +422,25 @@ impl Member {
         }
     }
 
-    /// The connection is of no use any more.
+    /// The connection is of no use any more, for nobody.
     fn lose(&self, generation: u64, why: &str) {
+        self.dropped(self.lost(generation, why));
+    }
+
+    /// A request has failed for a reason of the wire's: the next one gets another connection. Those that run on this one are not
+    /// touched, for where the wire is a request each (HTTP), another one's failure is none of theirs.
+    fn give_up(&self, generation: u64, why: &str) {
+        self.left(self.lost(generation, why));
+    }
+
+    fn lost(&self, generation: u64, why: &str) -> Option<Live> {
         let mut state = self.state();
         if state.live.as_ref().is_none_or(|live| live.generation != generation) {
-            return;
+            return None;
         }
         state.health.lost(why, Instant::now_std(), roll());
-        let live = state.live.take();
-        drop(state);
         tracing::debug!(server = %self.slug, why, "an MCP server is gone");
-        self.dropped(live);
+        state.live.take()
     }
 
     /// Finds out whether a server that did not answer is there at all, without holding anybody up.
@@ -512,13 +488,16 @@ impl Member {
         self.dropped(live);
     }
 
-    /// Lets a connection go, without the lock: its place goes back as well.
+    /// Ends a connection for all that wait for it.
     fn dropped(&self, live: Option<Live>) {
+        live.iter().for_each(Live::end);
+        self.left(live);
+    }
+
+    /// Lets a connection go, without the lock: its place goes back as well.
+    fn left(&self, live: Option<Live>) {
         let was_up = live.is_some();
-        if let Some(live) = live {
-            live.watcher.abort();
-            drop(live);
-        }
+        drop(live);
         self.news.notify_waiters();
         if was_up && let Some(listener) = self.house.listener.upgrade() {
             listener.is_down(&self.slug);

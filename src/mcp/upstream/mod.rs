@@ -14,6 +14,7 @@ mod following;
 mod health;
 pub mod http;
 pub mod link;
+mod live;
 mod member;
 pub mod names;
 pub mod oauth;

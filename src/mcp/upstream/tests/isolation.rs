@@ -113,6 +113,38 @@ async fn killed_in_a_call_it_is_started_anew_and_asked_again_where_that_is_safe(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_fails_on_the_wire_takes_no_other_call_with_it() {
+    let mut with = script(&["x"]);
+    with.manner = Manner::Slow(500);
+    let world = World::new(vec![("a", with)], true);
+    world.until("it is listed", |world| world.listed().len() == 1).await;
+    world.call("a__x").await.expect("it works");
+    let who = owner();
+    let (slow, failed) = world
+        .during(async {
+            tokio::join!(world.call_beside("a__x", &who), async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                world.script("a", |script| script.manner = Manner::DiesInCalls);
+                world.call_beside("a__x", &who).await
+            })
+        })
+        .await;
+    assert!(failed.is_err() && slow.is_ok(), "{failed:?} {slow:?}");
+    // What is switched off or killed is over for all.
+    world.script("a", |script| script.manner = Manner::Slow(5_000));
+    works_again(&world, "a__x").await;
+    let (called, ()) = world
+        .during(async {
+            tokio::join!(world.call_beside("a__x", &who), async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                world.config(|config| drop(config.mcp.servers.remove("a")));
+            })
+        })
+        .await;
+    assert!(called.expect_err("it was taken away").error.message.contains("\"a\""));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_answers_no_call_is_started_anew() {
     let world = World::with(vec![("a", script(&["x"]))], true, |config| {
         config.mcp.servers.get_mut("a").expect("it is there").call_s = 2;
