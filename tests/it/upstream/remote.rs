@@ -200,6 +200,53 @@ async fn a_forgotten_session_is_begun_again_and_ended_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_session_is_begun_again_for_its_stream_alone() {
+    let began = Mutex::new(0);
+    let server = Server::start(move |asked| {
+        let mut began = began.lock().unwrap();
+        match (&*asked.method, asked.rpc()) {
+            // It is started anew after its first stream.
+            ("GET", _) if asked.header("mcp-session-id") == "s1" && std::mem::replace(&mut *began, 2) == 2 => {
+                answer(404, "text/plain", "no such session")
+            }
+            ("GET", _) => answer(200, "text/event-stream", "retry: 20\ndata:\n\n"),
+            (_, "initialize") => {
+                *began += 1;
+                let mut first = asked.result(json!({ "protocolVersion": "2025-06-18", "capabilities": {} }));
+                let id = if *began == 1 { "s1" } else { "s2" };
+                first.headers_mut().insert("mcp-session-id", id.parse().unwrap());
+                first
+            }
+            (_, "server/discover") => answer(400, "text/plain", "Bad Request: no session"),
+            _ => answer(202, "text/plain", ""),
+        }
+    })
+    .await;
+    let (_connection, _) = open(&with_binary(), &server.row()).await.unwrap();
+    let from = now();
+    while !server.asked().iter().any(|asked| asked.method == "GET" && asked.header("mcp-session-id") == "s2") {
+        assert!(from.elapsed() < Duration::from_secs(5), "{:?}", server.asked());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(server.asked().iter().filter(|asked| asked.rpc() == "initialize").count(), 2);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_taken_for_what_did_not_arrive() {
+    for (status, arrived) in [(502, true), (504, true), (503, false), (429, false)] {
+        let server = Server::start(move |asked| match asked.rpc() {
+            "server/discover" => newest(asked),
+            _ => answer(status, "text/plain", "somebody before it"),
+        })
+        .await;
+        let (connection, _) = open(&with_binary(), &server.row()).await.unwrap();
+        let error = connection.request(request("tools/call", json!({ "name": "t" }))).await.unwrap_err();
+        assert_eq!(matches!(error, UpstreamError::Gone(_)), arrived, "{status}: {error:?}");
+        assert_eq!(matches!(error, UpstreamError::Unreachable(_)), !arrived, "{status}: {error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_off_is_taken_up_again() {
     let server = Server::start(|asked| match (&*asked.method, asked.rpc()) {
         (_, "server/discover") => newest(asked),

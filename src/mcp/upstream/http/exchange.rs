@@ -16,7 +16,7 @@ use crate::mcp::rpc::{self, Message};
 use crate::mcp::upstream::client::era::Era;
 use crate::mcp::upstream::connection::UpstreamError;
 use crate::mcp::upstream::link::Letter;
-use crate::net::https::{self, ERROR_BODY_BYTES_MAX, ERROR_BODY_DEADLINE};
+use crate::net::https::{self, ERROR_BODY_BYTES_MAX, ERROR_BODY_DEADLINE, Why};
 
 /// Times that one request asks for another token: for the first, for one more scope, and once more.
 const CHALLENGES_MAX: usize = 3;
@@ -116,7 +116,11 @@ impl Place {
     /// Posts a message as it is.
     pub(super) async fn post(&self, letter: &Letter) -> Result<Response<Incoming>, UpstreamError> {
         let request = self.request(Method::POST, Some(letter), None)?;
-        self.client.send(request).await.map_err(|error| UpstreamError::Unreachable(error.to_string()))
+        self.client.send(request).await.map_err(|error| match error.why {
+            // The server may have done all that was asked of it: whether it may be asked again is for the caller to know.
+            Why::BrokeOff(_) => UpstreamError::Gone(error.to_string()),
+            _ => UpstreamError::Unreachable(error.to_string()),
+        })
     }
 
     /// A request with all its headers. `letter` is what it carries, or on whose behalf it is.

@@ -132,7 +132,9 @@ impl Place {
 
     /// Text of the server's in a message.
     fn shown(&self, text: &str) -> String {
-        secrets::shown(text, &self.secrets, 200)
+        let token = self.authority.as_ref().and_then(|authority| authority.token());
+        let secrets: Vec<_> = self.secrets.iter().cloned().chain(token).collect();
+        secrets::shown(text, &secrets, 200)
     }
 
     /// What a status means that no JSON-RPC error came with.
@@ -151,7 +153,9 @@ impl Place {
                 let data = json!({ STATUS: status.as_u16() });
                 UpstreamError::Answered(Fault::of_rpc(HTTP_FAULT, &why, Some(data)))
             }
-            _ => UpstreamError::Unreachable(why),
+            408 | 429 | 503 => UpstreamError::Unreachable(why),
+            // Of whoever stands before it: what the server itself has done is not known (502, 504).
+            _ => UpstreamError::Gone(why),
         }
     }
 

@@ -89,9 +89,9 @@ impl Place {
         if self.session.id().as_deref() != Some(forgotten) {
             return Ok(());
         }
+        // The old id stays until there is another one: whoever asked may be gone before, and the next one begins it then.
         let (first, subscriptions) = {
-            let mut state = self.session.state();
-            state.id = None;
+            let state = self.session.state();
             (state.first.clone(), state.subscriptions.values().cloned().collect::<Vec<_>>())
         };
         let gone = || UpstreamError::Gone("the server has forgotten the session and begins no other".into());
@@ -122,18 +122,33 @@ impl Place {
 
     /// The stream of an older server's own messages, as long as it has one.
     pub(super) async fn listen(self: Arc<Self>) {
-        let (mut position, mut again) = (Position::default(), AGAIN);
+        let (mut position, mut again, mut had_one) = (Position::default(), AGAIN, false);
         loop {
             let Some(shared) = self.shared.upgrade().filter(|shared| !shared.is_closed()) else { return };
+            let session = self.session.id();
             let Ok(request) = self.request(Method::GET, None, position.last_id.as_deref()) else { return };
             position.moved = false;
             match self.client.send(request).await {
                 Ok(answer) if answer.status() == StatusCode::OK && super::exchange::is_stream(&answer) => {
+                    had_one = true;
                     let read = body::stream(&self, &shared, answer.into_body(), None, &mut position).await;
                     if let Err(error) = read {
                         tracing::warn!(server = &*self.slug, %error, "an MCP server's own stream cannot be read");
                         return;
                     }
+                }
+                // It had a stream, and does not know the session any more, as after a restart of its own.
+                Ok(answer) if answer.status() == StatusCode::NOT_FOUND && std::mem::take(&mut had_one) => {
+                    https::drain(answer.into_body());
+                    position = Position::default();
+                    // Where that fails, the next request says why.
+                    let _ = self.renew_session(session.as_deref().unwrap_or_default()).await;
+                    continue;
+                }
+                // Its token has run out; the next request gets another one.
+                Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED && self.authority.is_some() => {
+                    https::drain(answer.into_body());
+                    again = AGAIN_MAX;
                 }
                 // 405: it has none.
                 Ok(answer) if answer.status().is_client_error() => {
