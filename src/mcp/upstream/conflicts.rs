@@ -147,7 +147,8 @@ fn slugs<'a>(group: &[&'a Arc<Definition>]) -> BTreeSet<&'a str> {
     group.iter().filter_map(|tool| slug(tool)).collect()
 }
 
-fn slug(tool: &Definition) -> Option<&str> {
+/// Whose a tool is; `None`: the hub's.
+pub fn slug(tool: &Definition) -> Option<&str> {
     match &tool.origin {
         Origin::Server { slug, .. } => Some(slug),
         Origin::Hub => None,

@@ -157,7 +157,9 @@ fn candidates(slug: &str, own: &str, bare: bool) -> impl Iterator<Item = String>
         let room = NAME_BYTES_MAX.saturating_sub(head.len() + 1 + digits);
         format!("{head}{}_{}", &mapped[..mapped.len().min(room)], &hash[..digits])
     });
-    let alone = (bare && is_tool_name(own) && !RESERVED.contains(&own)).then(|| own.to_owned());
+    // A name with a border in it is a name of the server before the border: nobody else gets it.
+    let is_own = is_tool_name(own) && !RESERVED.contains(&own) && !own.contains(BORDER);
+    let alone = (bare && is_own).then(|| own.to_owned());
     alone.into_iter().chain(plain(slug, own)).chain(hashed)
 }
 
@@ -206,6 +208,14 @@ pub fn fits_template(template: &str, uri: &str) -> bool {
         rest = &rest[at + words.len()..];
         rest_of_template = next;
     }
+}
+
+/// Bytes of a template that stand in every URI of it.
+pub fn words_of_template(template: &str) -> usize {
+    let pieces = template.split('{').enumerate();
+    pieces
+        .map(|(at, piece)| if at == 0 { piece } else { piece.split_once('}').map_or("", |(_, words)| words) }.len())
+        .sum()
 }
 
 #[cfg(test)]

@@ -165,11 +165,15 @@ fn a_template_knows_its_uris() {
 #[test]
 fn a_bare_server_keeps_its_own_names_where_nobody_has_them() {
     let mut names = Names::default();
-    names.give("a", TOOL, true, ["read", "ask", "b.c"].into_iter());
+    names.give("a", TOOL, true, ["read", "ask", "b.c", "b__write"].into_iter());
     names.give("b", TOOL, true, ["read", "write"].into_iter());
     let of = |slug, own| names.get(slug, TOOL, own).map(|name| name.to_string());
     assert_eq!(of("a", "read").as_deref(), Some("read"));
     assert_eq!(of("a", "ask").as_deref(), Some("a__ask"), "a tool of the hub is called so");
     assert!(of("a", "b.c").is_some_and(|name| name.starts_with("a__b_c_")));
+    assert!(
+        of("a", "b__write").is_some_and(|name| name.starts_with("a__")),
+        "what may be called of b is said by that name"
+    );
     assert_eq!((of("b", "read").as_deref(), of("b", "write").as_deref()), (Some("b__read"), Some("write")));
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::mcp::definition::Definition;
-use crate::mcp::upstream::conflicts::Conflict;
+use crate::mcp::upstream::conflicts::{Conflict, slug};
+use crate::mcp::upstream::names::BORDER;
 use crate::mcp::upstream::overlay::{RESERVED, is_mirror};
 use crate::mcp::upstream::pinning::hex_sha256;
 use crate::store::{ToolOverlay, is_tool_name};
@@ -164,7 +165,10 @@ fn check(advised: Advised, tools: &[Arc<Definition>], persistent: &BTreeMap<Box<
     let change = match advised.action.as_str() {
         "rename" => {
             let name = advised.name.filter(|name| is_tool_name(name))?;
-            let is_taken = find(&name).is_some()
+            // Permissions go by what stands before the border: a model gives no tool into the house of another server.
+            let moves = name.split_once(BORDER).is_some_and(|(of, _)| slug(tool) != Some(of));
+            let is_taken = moves
+                || find(&name).is_some()
                 || RESERVED.contains(&name.as_str())
                 || persistent.values().any(|other| **other == *name);
             Improvement::Rename { name: Some(name).filter(|_| !is_taken)? }

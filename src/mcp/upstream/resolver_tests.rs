@@ -67,6 +67,7 @@ fn what_makes_no_sense_is_left_out() {
         r#"{"tool":"a__search","action":"rename","name":"ask"}"#,
         r#"{"tool":"a__search","action":"rename","name":"b__search"}"#,
         r#"{"tool":"a__search","action":"rename","name":"with blanks"}"#,
+        r#"{"tool":"a__search","action":"rename","name":"b__find"}"#,
         r#"{"tool":"a__search","action":"merge","into":"a__search"}"#,
         r#"{"tool":"a__search","action":"merge","into":"users.delete"}"#,
         r#"{"tool":"a__search","action":"describe","description":""}"#,

@@ -66,6 +66,18 @@ async fn resources_are_read_where_they_are_and_shared_uris_part() {
     let world = world.restart().await;
     assert_eq!(text_of(&world, "upstream://b/note://shared").await, "of b");
     assert_eq!(text_of(&world, "note://shared").await, "of a");
+    // A server that would have everything does not get what another one names.
+    let mut greedy = script(&["x"]);
+    greedy.templates =
+        vec![json!({ "uriTemplate": "{+any}", "name": "any" }), json!({ "uriTemplate": "b:{+any}", "name": "b" })];
+    world.servers.scripts.lock().unwrap().insert("all".into(), greedy);
+    world.config(|config| drop(config.mcp.servers.insert("all".into(), crate::mcp::upstream::testing::row(true))));
+    world.until("it is listed", |world| world.listed().len() == 3).await;
+    assert_eq!(text_of(&world, "b://7/data").await, "of b");
+    assert_eq!(text_of(&world, "b://7/other").await, "of all");
+    let world = World::restart(world).await;
+    world.config(|config| drop(config.mcp.servers.remove("all")));
+    world.until("it is gone", |world| world.listed().len() == 2).await;
     let fault = ask(&world, Method::ReadResource, json!({ "uri": "nobody://has/it" })).await.expect_err("nobody");
     assert_eq!(fault.error.code, ErrorCode::NotFound);
 }
