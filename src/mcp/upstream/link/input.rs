@@ -20,7 +20,7 @@ use crate::mcp::upstream::connection::UpstreamError;
 const ROUNDS_MAX: usize = 16;
 
 /// Questions in one `InputRequiredResult`.
-const QUESTIONS_MAX: usize = 32;
+pub(super) const QUESTIONS_MAX: usize = 32;
 
 impl Shared {
     /// A request, as often as the server wants more to be known first (MCP 2026-07-28, "Multi Round-Trip Requests").

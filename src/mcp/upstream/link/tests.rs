@@ -254,3 +254,50 @@ async fn silence_has_an_end() {
     let silent = link.request(Request { deadline, ..call(Reach::default()) }).await;
     assert_eq!(silent, Err(UpstreamError::Timeout(deadline)));
 }
+
+/// Thinks for ever, and counts how often it was asked.
+#[derive(Default)]
+struct Ponders(std::sync::atomic::AtomicUsize);
+
+impl Peer for Ponders {
+    fn capabilities(&self) -> Value {
+        json!({ "elicitation": {} })
+    }
+
+    fn ask(&self, _: &str, _: Value) -> BoxFuture<'static, Result<Value, Fault>> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        std::future::pending().boxed()
+    }
+
+    fn notify(&self, _: &str, _: Value) {}
+}
+
+#[tokio::test]
+async fn a_server_cannot_pile_up_questions_by_asking_and_taking_back() {
+    let (link, puppet) = greeted(|message| match message["method"].as_str() {
+        Some("tools/call") => Vec::new(),
+        _ => older(message),
+    })
+    .await;
+    let peer = Arc::new(Ponders::default());
+    let reach = Reach { peer: Some(peer.clone()), ..Reach::default() };
+    let calling = tokio::spawn(link.request(call(reach)));
+    while puppet.sent("tools/call").is_none() {
+        tokio::task::yield_now().await;
+    }
+    for n in 0..500 {
+        let shared = puppet.shared.upgrade().unwrap();
+        let id = format!("q{n}");
+        let ask = json!({ "jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": { "message": "?" } });
+        let back = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } });
+        shared.hear(&ask.to_string(), None).unwrap();
+        shared.hear(&back.to_string(), None).unwrap();
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let asked = peer.0.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(asked, input::QUESTIONS_MAX, "people are asked so many things at once and no more");
+    assert!(!calling.is_finished());
+    calling.abort();
+}

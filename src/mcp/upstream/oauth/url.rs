@@ -70,10 +70,19 @@ pub fn may_be_asked(url: &str, server: &str) -> bool {
         || (!server.starts_with("https:") && host(url) == host(server))
 }
 
+/// The same for all ways of writing one place: small letters, and no port where it is the scheme's own ("implementations SHOULD
+/// accept uppercase scheme and host components").
+fn place(url: &str) -> Option<String> {
+    let origin = origin(url)?.to_ascii_lowercase();
+    let own_port = if origin.starts_with("https:") { ":443" } else { ":80" };
+    Some(origin.strip_suffix(own_port).unwrap_or(&origin).to_owned())
+}
+
 /// Whether `resource`, which a server says it is, is the server of this URL: the same place, and its path or one above it
 /// (MCP, "Canonical Server URI").
 pub fn is_resource_of(resource: &str, server: &str) -> bool {
-    if resource.contains('#') || origin(resource).is_none() || origin(resource) != origin(server) {
+    let (Some(of), Some(at)) = (place(resource), place(server)) else { return false };
+    if resource.contains('#') || of != at {
         return false;
     }
     let (of, at) = (path(resource), path(server));
