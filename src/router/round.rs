@@ -333,9 +333,10 @@ fn wish(call: &ToolCall, toolbox: &Toolbox) -> Result<Wish, String> {
     let tool = toolbox.find(&call.name).map_err(|unknown| unknown.0)?;
     let arguments = arguments(&call.arguments)?;
     // What is called through another tool is that tool: it is named, asked about and counted as such.
-    if *tool.name == *CALL_TOOL
-        && let Some(name) = arguments.get("name").and_then(Value::as_str)
-    {
+    if *tool.name == *CALL_TOOL {
+        let Some(name) = arguments.get("name").and_then(Value::as_str) else {
+            return Err(format!("not made: {CALL_TOOL} wants the name of a tool, as a text."));
+        };
         let tool = toolbox.find(name).map_err(|unknown| unknown.0)?;
         if *tool.name == *CALL_TOOL {
             return Err(format!("not made: {CALL_TOOL} does not call itself. Name the tool that is meant."));

@@ -148,6 +148,7 @@ fn a_call_that_cannot_be_made_is_answered_with_what_to_do() {
         ("door", "[1]"),
         ("call_tool", "{\"name\":\"ghost\"}"),
         ("call_tool", "{\"name\":\"call_tool\",\"arguments\":{\"name\":\"reset\"}}"),
+        ("call_tool", "{\"name\":[\"reset\"],\"arguments\":{}}"),
     ]
     .into_iter()
     .enumerate()
@@ -162,6 +163,7 @@ fn a_call_that_cannot_be_made_is_answered_with_what_to_do() {
         "no JSON object",
         "no tool called \"ghost\"",
         "does not call itself",
+        "wants the name of a tool",
     ]
     .iter()
     .enumerate()
@@ -176,7 +178,11 @@ fn a_call_that_cannot_be_made_is_answered_with_what_to_do() {
         .iter()
         .map(|part| if let Part::ToolCall(call) = part { &*call.name } else { panic!() })
         .collect();
-    assert_eq!(names, ["doors", "lamp_set", "door", "call_tool", "call_tool"], "as every provider takes them back");
+    assert_eq!(
+        names,
+        ["doors", "lamp_set", "door", "call_tool", "call_tool", "call_tool"],
+        "as every provider takes them back"
+    );
 }
 
 #[test]

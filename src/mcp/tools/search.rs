@@ -117,8 +117,8 @@ fn describe_definition() -> Definition {
 fn call_definition() -> Definition {
     let description =
         "Calls a tool by its name, also one that you were not shown. Look at its arguments with describe_tool first.";
-    // What the tool called does is asked about by its own annotations.
-    let annotations = Annotations { destructive: Some(false), ..Annotations::default() };
+    // It may be any tool. The hub's own models are asked about the one that is called; a client of MCP knows this one alone.
+    let annotations = Annotations::default();
     let tool = Definition::native::<Called, Value>(CALL, "Call a tool", description, annotations, Role::Guest);
     Definition { pinned: true, output: None, ..tool }
 }
