@@ -130,6 +130,9 @@ impl Server {
 
     /// `DELETE`: the client is done with its session.
     pub fn delete(self: &Arc<Server>, head: &Head, who: &Arc<Principal>) -> Answer {
+        if sessions::is_without_session(head) {
+            return Answer::Status(405);
+        }
         match self.session_of(head, who) {
             Ok(session) => {
                 self.end(&session, who.clone());

@@ -63,11 +63,7 @@ impl Server {
 
     /// A notification or an answer.
     pub(super) fn heard(self: &Arc<Server>, head: &Head, message: Message<'_>, who: &Arc<Principal>) -> Answer {
-        let is_stateless = head.get("mcp-protocol-version").is_some_and(|version| known(version).is_none());
-        if is_stateless
-            && head.line("mcp-session-id") == Line::Absent
-            && matches!(message, Message::Notification { .. })
-        {
+        if is_without_session(head) && matches!(message, Message::Notification { .. }) {
             // Without a session there is nothing that it could be about: a request ends with its stream.
             return Answer::Status(202);
         }
@@ -113,8 +109,7 @@ impl Server {
 
     /// The stream of a session that a client opens, or comes back to.
     pub(super) async fn session_stream(self: &Arc<Server>, head: &Head, who: &Principal) -> Answer {
-        let is_stateless = head.get("mcp-protocol-version").is_some_and(|version| known(version).is_none());
-        if is_stateless && head.line("mcp-session-id") == Line::Absent {
+        if is_without_session(head) {
             return Answer::Status(405);
         }
         let session = match self.session_of(head, who) {
@@ -306,6 +301,8 @@ impl Server {
         let said = if is_work(&request.method) {
             let asked = self.asked(&request, who);
             let token = request.params.get("_meta").and_then(|meta| meta.get("progressToken")).cloned();
+            // "MUST be a string or integer value".
+            let token = token.filter(|token| token.is_string() || token.is_number());
             let peer = Arc::new(SessionPeer { session: session.clone(), outlet: outlet.clone() });
             let reach = Reach {
                 progress: token.map(|token| -> Arc<dyn Fn(_) + Send + Sync> {
@@ -357,6 +354,12 @@ impl Server {
     fn sessions(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Box<str>, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether this is of a client that speaks a revision without sessions.
+pub(super) fn is_without_session(head: &Head) -> bool {
+    let is_stateless = head.get("mcp-protocol-version").is_some_and(|version| known(version).is_none());
+    is_stateless && head.line("mcp-session-id") == Line::Absent
 }
 
 /// What a client says that wants no answer.

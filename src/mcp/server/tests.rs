@@ -123,6 +123,9 @@ impl Source for House {
     ) -> BoxFuture<'static, Result<Value, Fault>> {
         let uri = params["uri"].as_str().unwrap_or_default().to_owned();
         self.watched.lock().unwrap().push((method, uri.clone()));
+        if method == Method::Subscribe && uri == "a://slow" {
+            return std::future::pending().boxed();
+        }
         async move { Ok(json!({ "contents": [{ "uri": uri, "text": "x" }] })) }.boxed()
     }
 }
@@ -252,6 +255,8 @@ async fn a_session_begins_is_used_and_ends() {
     let body = request(5, "ping", json!({})).to_string();
     let foreign = read(world.server.post(&head(&session), body.as_bytes(), bob).await).await;
     assert_eq!(foreign.status, 404, "it is another's");
+    let stateless = head(&[("mcp-protocol-version", STATELESS)]);
+    assert!(matches!(world.server.delete(&stateless, &world.who), Answer::Status(405)), "there is nothing to end");
     assert!(matches!(world.server.delete(&head(&session), &world.who), Answer::Status(204)));
     assert_eq!(world.post(&session, request(6, "ping", json!({}))).await.status, 404);
 }
@@ -296,6 +301,9 @@ async fn a_call_tells_what_it_does_and_is_asked_by_level() {
     assert_eq!(methods, ["notifications/progress", "notifications/message", "answer"], "info and worse");
     assert_eq!(heard.messages[0]["params"], json!({ "progressToken": "t", "progress": 1, "message": "one" }));
     assert_eq!(heard.messages[2]["result"]["structuredContent"], json!({ "a": 1 }));
+    let untold = json!({ "name": "steps", "arguments": {}, "_meta": { "progressToken": null } });
+    let quiet = world.post(&session, request(9, "tools/call", untold)).await;
+    assert_eq!(quiet.messages[0]["method"], "notifications/message", "no progress without a token");
     assert!(heard.ids[0].ends_with("-0"), "an event to come again with is the first: {:?}", heard.ids);
     world.post(&session, request(2, "logging/setLevel", json!({ "level": "debug" }))).await;
     assert_eq!(world.post(&session, request(3, "tools/call", params.clone())).await.messages.len(), 4);
@@ -428,6 +436,18 @@ async fn news_come_to_those_who_want_them() {
     while !both_gone() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn nothing_is_watched_for_a_client_that_left_before_the_answer() {
+    let world = World::new();
+    let lines = [("mcp-protocol-version", STATELESS), ("mcp-method", "subscriptions/listen")];
+    let wanted = with_meta(json!({ "notifications": { "resourceSubscriptions": ["a://slow"] } }));
+    let sent = world.send(&lines, &request(1, "subscriptions/listen", wanted).to_string()).now_or_never();
+    assert!(sent.is_none(), "its server takes its time");
+    tokio::task::yield_now().await;
+    let uri = || "a://slow".to_owned();
+    assert_eq!(*world.watched.lock().unwrap(), [(Method::Subscribe, uri()), (Method::Unsubscribe, uri())]);
 }
 
 #[tokio::test]
