@@ -120,10 +120,8 @@ impl Listening {
             _permits: permits,
         };
         for uri in std::mem::take(&mut filter.uris) {
-            // It is watched from the moment when that is asked for: a client may be gone before there is an answer.
-            listening.uris.insert(uri.clone());
-            if server.requests.watch(Method::Subscribe, &uri, who.clone()).await.is_err() {
-                listening.uris.remove(&uri);
+            if server.requests.watch(Method::Subscribe, &uri, who.clone()).await.is_ok() {
+                listening.uris.insert(uri);
             }
         }
         filter.uris = listening.uris.clone();

@@ -113,7 +113,7 @@ impl Requests {
         }
     }
 
-    /// Begins (or ends) to be told of a resource.
+    /// Begins (or ends) to be told of a resource. Nothing has begun where this is dropped before it is done.
     pub async fn watch(&self, method: Method, uri: &str, who: Arc<Principal>) -> Result<(), Fault> {
         let params = Value::from(Map::from_iter([("uri".to_owned(), uri.into())]));
         self.service.request(method, params, who, Reach::default()).await.map(drop)

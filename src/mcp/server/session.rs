@@ -249,8 +249,8 @@ impl Session {
     }
 
     /// Whether there is room for one more resource to be told of; false where it is told of already.
-    pub fn watch(&self, uri: &str) -> Result<bool, Fault> {
-        let mut inner = self.inner();
+    pub fn may_watch(&self, uri: &str) -> Result<bool, Fault> {
+        let inner = self.inner();
         if inner.watched.contains(uri) {
             return Ok(false);
         }
@@ -258,8 +258,13 @@ impl Session {
             let message = format!("this session is told of {WATCHED_MAX} resources; unsubscribe from some");
             return Err(Fault::new(ErrorCode::TooLarge, message));
         }
-        inner.watched.insert(uri.into());
         Ok(true)
+    }
+
+    /// It is told of this from now on. False: it is already, has ended, or others came first and there is no room any more.
+    pub fn watch(&self, uri: &str) -> bool {
+        let mut inner = self.inner();
+        !inner.is_closed && inner.watched.len() < WATCHED_MAX && inner.watched.insert(uri.into())
     }
 
     /// Whether it was told of.

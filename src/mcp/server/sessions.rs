@@ -238,11 +238,12 @@ impl Server {
             }
             "resources/subscribe" => {
                 let uri = uri()?;
-                if session.watch(uri).map_err(fault)?
-                    && let Err(refused) = self.requests.watch(Method::Subscribe, uri, who).await
-                {
-                    session.unwatch(uri);
-                    return Err(fault(refused));
+                if session.may_watch(uri).map_err(fault)? {
+                    self.requests.watch(Method::Subscribe, uri, who.clone()).await.map_err(fault)?;
+                    if !session.watch(uri) {
+                        self.requests.watch(Method::Unsubscribe, uri, who).await.map_err(fault)?;
+                        session.may_watch(uri).map_err(fault)?;
+                    }
                 }
             }
             "resources/unsubscribe" => {

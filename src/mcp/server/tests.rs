@@ -439,15 +439,19 @@ async fn news_come_to_those_who_want_them() {
 }
 
 #[tokio::test]
-async fn nothing_is_watched_for_a_client_that_left_before_the_answer() {
+async fn who_left_before_the_answer_takes_nobody_elses_news_away() {
     let world = World::new();
+    let id = world.session("2025-11-25", json!({})).await;
+    let session = [("mcp-session-id", &*id)];
     let lines = [("mcp-protocol-version", STATELESS), ("mcp-method", "subscriptions/listen")];
     let wanted = with_meta(json!({ "notifications": { "resourceSubscriptions": ["a://slow"] } }));
-    let sent = world.send(&lines, &request(1, "subscriptions/listen", wanted).to_string()).now_or_never();
-    assert!(sent.is_none(), "its server takes its time");
+    let listen = request(1, "subscriptions/listen", wanted).to_string();
+    let subscribe = request(1, "resources/subscribe", json!({ "uri": "a://slow" })).to_string();
+    assert!(world.send(&lines, &listen).now_or_never().is_none(), "its server takes its time");
+    assert!(world.send(&session, &subscribe).now_or_never().is_none());
+    world.server.delete(&head(&session), &world.who);
     tokio::task::yield_now().await;
-    let uri = || "a://slow".to_owned();
-    assert_eq!(*world.watched.lock().unwrap(), [(Method::Subscribe, uri()), (Method::Unsubscribe, uri())]);
+    assert!(world.watched.lock().unwrap().iter().all(|(method, _)| *method == Method::Subscribe));
 }
 
 #[tokio::test]

@@ -222,18 +222,12 @@ impl Aggregator {
             Some(true) => {}
         }
         member.hold(true);
-        match member.request(subscription("resources/subscribe", uri)).await {
-            Ok(_) => {
-                self.subscriptions.confirm(slug, uri);
-                self.agenda.look_around();
-                Ok(json!({}))
-            }
-            Err(trouble) => {
-                self.subscriptions.remove(slug, uri);
-                member.hold(self.subscriptions.is_any(slug));
-                Err(trouble.to_fault(slug))
-            }
-        }
+        let mut joining = Joining { me: self, member, uri, is_in: false };
+        member.request(subscription("resources/subscribe", uri)).await.map_err(|trouble| trouble.to_fault(slug))?;
+        joining.is_in = true;
+        self.subscriptions.confirm(slug, uri);
+        self.agenda.look_around();
+        Ok(json!({}))
     }
 
     async fn unsubscribe(self: &Arc<Self>, member: &Arc<Member>, slug: &str, uri: &str) -> Result<Value, Fault> {
@@ -277,6 +271,24 @@ impl Aggregator {
         }
         let fitness: Vec<_> = candidates.iter().map(|tool| self.fitness(slug_of(tool))).collect();
         order(&fitness).into_iter().map(|at| candidates[at].clone()).collect()
+    }
+}
+
+/// Who is about to listen: counted already, and no more where the server refuses or whoever asked leaves before it has answered.
+struct Joining<'a> {
+    me: &'a Aggregator,
+    member: &'a Member,
+    uri: &'a str,
+    is_in: bool,
+}
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        if !self.is_in {
+            let subscriptions = &self.me.subscriptions;
+            subscriptions.remove(&self.member.slug, self.uri);
+            self.member.hold(subscriptions.is_any(&self.member.slug));
+        }
     }
 }
 

@@ -130,6 +130,11 @@ async fn subscriptions_are_counted_told_and_renewed() {
     ask(&world, Method::Unsubscribe, uri).await.expect("it is");
     assert_eq!(world.got("b", "resources/unsubscribe"), 1);
     world.until("it is stopped when idle", |world| world.running() == 0).await;
+
+    world.script("b", |script| script.manner = Manner::Hangs);
+    let asking = ask(&world, Method::Subscribe, json!({ "uri": "own://b" }));
+    assert!(world.during(tokio::time::timeout(Duration::from_secs(1), asking)).await.is_err());
+    assert!(!world.aggregator.subscriptions.is_any("b"), "who left before the answer holds nobody up");
 }
 
 #[tokio::test(start_paused = true)]
