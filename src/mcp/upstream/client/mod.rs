@@ -194,11 +194,15 @@ impl Client {
         if batch.len() > BATCH_LEN_MAX {
             return Err(Nonsense(format!("it sent {} messages at once, and {BATCH_LEN_MAX} are taken", batch.len())));
         }
-        let mut heard = Vec::new();
+        let (mut heard, mut nonsense) = (Vec::new(), None);
         for message in batch {
-            heard.extend(self.take_one(message.get(), via, now)?);
+            match self.take_one(message.get(), via, now) {
+                Ok(meant) => heard.extend(meant),
+                Err(error) => nonsense = Some(error),
+            }
         }
-        Ok(heard)
+        // One that nobody understands takes no answer with it that stands beside it.
+        nonsense.filter(|_| heard.is_empty()).map_or(Ok(heard), Err)
     }
 
     fn take_one(&mut self, text: &str, via: Option<i64>, now: Instant) -> Result<Option<Heard>, Nonsense> {

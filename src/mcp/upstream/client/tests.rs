@@ -61,6 +61,10 @@ fn a_batch_is_taken_apart() {
     let (a, b) = (ask(&mut client, "tools/list"), ask(&mut client, "tools/list"));
     let text = format!(r#"[{{"jsonrpc":"2.0","id":{b},"result":{{}}}},{{"jsonrpc":"2.0","id":{a},"result":{{}}}}]"#);
     assert_eq!(client.take(&text, None, now).unwrap().len(), 2);
+    let c = ask(&mut client, "tools/list");
+    let mixed = format!(r#"[{{"jsonrpc":"2.0","id":{c},"result":{{}}}},{{"jsonrpc":"2.0"}}]"#);
+    assert_eq!(client.take(&mixed, None, now).map(|heard| heard.len()), Ok(1), "the answer is one");
+    assert!(client.take(r#"[{"jsonrpc":"2.0"}]"#, None, now).is_err());
     let flood = format!("[{}]", vec![r#"{"jsonrpc":"2.0","method":"x"}"#; BATCH_LEN_MAX + 1].join(","));
     assert!(client.take(&flood, None, now).is_err());
 }
