@@ -1,6 +1,7 @@
 //! `hearth devices`: what is in the house, and doing something with it. Asks a running hub, which decides; values are made of words
 //! here, by what the device says of itself.
 
+mod bindings;
 mod values;
 mod watch;
 
@@ -99,6 +100,12 @@ enum What {
     Interview { device: String },
     /// Give a device the newest firmware that there is for it, and wait until it runs it.
     Update { device: String },
+    /// Have a remote, switch or sensor speak straight to a lamp, a group, or the hub.
+    Bind(bindings::Wish),
+    /// Have it no longer do so.
+    Unbind(bindings::Wish),
+    /// To whom a device speaks straight.
+    Bindings { device: String },
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -143,6 +150,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let asked = done(&hub, "devices.update", &json!({ "device": device }), json)?;
             show(&asked, json, updated)
         }
+        What::Bind(wish) => bindings::change(&hub, "devices.bind", wish, json),
+        What::Unbind(wish) => bindings::change(&hub, "devices.unbind", wish, json),
+        What::Bindings { device } => bindings::list(&hub, &device, json),
     }
 }
 

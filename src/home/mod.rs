@@ -2,6 +2,7 @@
 //! are [`DeviceSource`]s. `house` and all it is made of is pure, time comes in as an argument; `run` drives it, and [`Keeper`] is
 //! the handle that everybody else has.
 
+mod bindings;
 mod device;
 mod edits;
 mod groupcast;
@@ -25,6 +26,7 @@ mod told;
 mod values;
 mod wish;
 
+pub use bindings::{Bind, HUB};
 pub use device::{Device, DeviceEdit};
 pub use edits::{GroupEdit, RoomEdit, SceneEdit, SceneWish};
 pub use history::{HistoryAnswer, HistoryPoint, HistoryQuery, POINTS_MAX, Resolution};
@@ -32,7 +34,7 @@ pub use house::DEVICES_HERE_MAX;
 pub use keeper::{Keeper, PAIRING_SECONDS_MAX, Radio};
 pub use news::{Change, Heard, Listener, NEWS_LEN, News};
 pub use source::{
-    Backend, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery, PairingNews, PairingWish, Power,
-    RadioStatus, SetDone, SourceEvent,
+    Backend, BindEnd, BindTarget, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership,
+    NetworkQuery, PairingNews, PairingWish, Power, RadioStatus, SetDone, SourceEvent,
 };
 pub use wish::{PROPERTIES_MAX, Selection, SetResult, TARGETS_MAX, Targets, Wish};

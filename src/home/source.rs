@@ -196,6 +196,47 @@ pub struct Membership {
     pub members: Vec<DeviceId>,
 }
 
+/// To whom a device speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum BindTarget {
+    Hub,
+    /// Zigbee group id.
+    Group(u16),
+    /// `endpoint`: of a wish the first that fits where none is named.
+    Device {
+        id: DeviceId,
+        endpoint: Option<u8>,
+    },
+}
+
+/// A device is to speak straight to another, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindWish {
+    pub from: DeviceId,
+    /// The first that fits where none is named.
+    pub endpoint: Option<u8>,
+    pub to: BindTarget,
+    /// Clusters by the names of Zigbee2MQTT (`genOnOff`), or their numbers; those that are usual where there are none.
+    pub clusters: Vec<Box<str>>,
+    pub undo: bool,
+}
+
+/// What a device said of a wish, for one cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BindEnd {
+    pub cluster: Box<str>,
+    pub end: Result<(), ErrorBody>,
+}
+
+/// A row of what a device is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    pub endpoint: u8,
+    pub cluster: Box<str>,
+    pub to: BindTarget,
+}
+
 /// Somebody who knows devices. All errors are for the owner of the house; the codes are `device_unreachable`,
 /// `device_rejected`, `radio_down`, `not_found`, `unsupported`, `timeout`, `bad_request`.
 pub trait DeviceSource: Send + Sync {
@@ -244,4 +285,16 @@ pub trait DeviceSource: Send + Sync {
 
     /// Makes the devices' own group what it is said to be.
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>>;
+
+    /// Binds or unbinds what fits, and says for each cluster what the device answered. An error: nothing was asked.
+    fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {
+        let why = format!("the source of {} knows no bindings", wish.from);
+        Box::pin(async move { Err(ErrorBody::new(ErrorCode::Unsupported, why)) })
+    }
+
+    /// What a device is bound to.
+    fn bindings(&self, id: DeviceId) -> BoxFuture<'static, Result<Vec<Bound>, ErrorBody>> {
+        let why = format!("the source of {id} knows no bindings");
+        Box::pin(async move { Err(ErrorBody::new(ErrorCode::Unsupported, why)) })
+    }
 }

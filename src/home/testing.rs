@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::source::{
-    Backend, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish, Power, RadioStatus,
-    SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery,
+    PairingWish, Power, RadioStatus, SetDone, SourceEvent,
 };
 use crate::common::capability::{Capability, CapabilityKind, Category, Domain, Preset};
 use crate::common::error::{ErrorBody, ErrorCode};
@@ -137,6 +137,8 @@ pub enum Asked {
     UpdateFirmware(DeviceId),
     Network(NetworkQuery),
     Regroup(Membership),
+    Bind(BindWish),
+    Bindings(DeviceId),
 }
 
 /// A source that does what it is told: by default it confirms all, at once.
@@ -152,6 +154,8 @@ pub struct Script {
     pub says: Mutex<BTreeMap<DeviceId, Map<String, Value>>>,
     /// Every other question is answered with this.
     pub refuses: Mutex<Option<ErrorBody>>,
+    /// What each device says that it is bound to.
+    pub bound: Mutex<Vec<Bound>>,
 }
 
 impl Script {
@@ -165,6 +169,7 @@ impl Script {
             fails: Mutex::default(),
             says: Mutex::default(),
             refuses: Mutex::default(),
+            bound: Mutex::default(),
         })
     }
 
@@ -274,6 +279,21 @@ impl DeviceSource for Script {
     fn network(&self, query: NetworkQuery) -> BoxFuture<'static, Result<Value, ErrorBody>> {
         let asked = self.ask(Asked::Network(query));
         Box::pin(async move { asked.map(|()| json!({"channel": 15})) })
+    }
+
+    fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {
+        let named = if wish.clusters.is_empty() { vec!["genOnOff".into()] } else { wish.clusters.clone() };
+        let mut fails = lock(&self.fails).remove(&wish.from).unwrap_or_default();
+        let end = |cluster| BindEnd { cluster, end: fails.pop_front().map_or(Ok(()), Err) };
+        let ends = named.into_iter().map(end).collect();
+        let asked = self.ask(Asked::Bind(wish));
+        Box::pin(async move { asked.map(|()| ends) })
+    }
+
+    fn bindings(&self, id: DeviceId) -> BoxFuture<'static, Result<Vec<Bound>, ErrorBody>> {
+        let asked = self.ask(Asked::Bindings(id));
+        let bound = lock(&self.bound).clone();
+        Box::pin(async move { asked.map(|()| bound) })
     }
 
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {

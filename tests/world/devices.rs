@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use hearth::common::capability::{Capability, CapabilityKind, Category, Domain, Preset};
 use hearth::common::error::{ErrorBody, ErrorCode};
 use hearth::home::{
-    Backend, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery, PairingNews, PairingWish, Power,
-    RadioStatus, SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery,
+    PairingNews, PairingWish, Power, RadioStatus, SetDone, SourceEvent,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -44,6 +44,7 @@ struct House {
     set: Vec<(Vec<DeviceId>, Map<String, Value>)>,
     wishes: Vec<PairingWish>,
     removed: Vec<(DeviceId, bool)>,
+    bound: Vec<(DeviceId, Bound)>,
 }
 
 pub fn id(id: &str) -> DeviceId {
@@ -266,6 +267,27 @@ impl DeviceSource for FakeRadio {
 
     fn regroup(&self, _: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {
         async { Ok(()) }.boxed()
+    }
+
+    fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {
+        let mut house = self.lock();
+        let is_refusing = house.refusing.contains(&wish.from);
+        let row = (wish.from, Bound { endpoint: 1, cluster: "genOnOff".into(), to: wish.to });
+        house.bound.retain(|one| *one != row);
+        let end = match is_refusing {
+            true => Err(ErrorBody::new(ErrorCode::DeviceRejected, "It refused.")),
+            false => Ok(()),
+        };
+        if !wish.undo && !is_refusing {
+            house.bound.push(row);
+        }
+        async move { Ok(vec![BindEnd { cluster: "genOnOff".into(), end }]) }.boxed()
+    }
+
+    fn bindings(&self, id: DeviceId) -> BoxFuture<'static, Result<Vec<Bound>, ErrorBody>> {
+        let house = self.lock();
+        let rows = house.bound.iter().filter(|(from, _)| *from == id).map(|(_, row)| row.clone()).collect();
+        async move { Ok(rows) }.boxed()
     }
 }
 

@@ -2,6 +2,7 @@
 //! called.
 
 mod audit;
+mod bindings;
 mod conversations;
 pub mod devices;
 mod groups;
@@ -70,6 +71,7 @@ pub struct House {
 pub fn of_the_home(home: &Arc<Keeper>, now: fn() -> jiff::Zoned) -> Vec<Arc<dyn Tool>> {
     [
         devices::tools(home),
+        bindings::tools(home),
         rooms::tools(home),
         groups::tools(home),
         scenes::tools(home),

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::zigbee::network::core::{Core, REPEATS, trouble};
-use crate::zigbee::network::event::{Reply, RequestId, SceneWish};
+use crate::zigbee::network::event::{BindWish, Reply, RequestId, SceneWish};
 use crate::zigbee::network::exchange::{Answer, Failure, HUB_ENDPOINT, Message, To, Wants, Zcl};
 use crate::zigbee::network::job::Owner;
+use crate::zigbee::network::map;
 use crate::zigbee::network::queue::{Ask, Priority};
 use crate::zigbee::types::{ClusterId, Endpoint, GroupId, Ieee};
 use crate::zigbee::zcl::status::Status;
@@ -48,6 +49,8 @@ struct Job {
     parts: Vec<Option<Part>>,
     failure: Option<ErrorBody>,
     found: BTreeSet<(GroupId, Endpoint)>,
+    bound: Vec<(Binding, Result<(), ErrorBody>)>,
+    rows: Vec<Binding>,
 }
 
 enum Kind {
@@ -60,16 +63,34 @@ enum Kind {
         ieee: Ieee,
     },
     Bind,
+    Bindings,
     /// Scenes, and what is sent and no more.
     Plain,
 }
 
 enum Part {
     Leave,
-    Join { ieee: Ieee, endpoint: Endpoint, group: GroupId },
-    Quit { ieee: Ieee, endpoint: Endpoint, group: GroupId },
-    Membership { endpoint: Endpoint },
-    Bind { undo: bool },
+    Join {
+        ieee: Ieee,
+        endpoint: Endpoint,
+        group: GroupId,
+    },
+    Quit {
+        ieee: Ieee,
+        endpoint: Endpoint,
+        group: GroupId,
+    },
+    Membership {
+        endpoint: Endpoint,
+    },
+    Bind {
+        row: Binding,
+        undo: bool,
+    },
+    /// The next page of its table.
+    Bindings {
+        ieee: Ieee,
+    },
     Other,
 }
 
@@ -150,15 +171,31 @@ impl Errands {
         });
     }
 
-    pub fn bind(&mut self, core: &mut Core, now: Instant, id: RequestId, (binding, undo): (Binding, bool)) {
-        let ieee = binding.from;
+    /// One answer for each row, from the device whose row it is.
+    pub fn bind(&mut self, core: &mut Core, now: Instant, id: RequestId, wish: &BindWish) {
+        let rows = match wish.rows(core) {
+            Ok(rows) => rows,
+            Err(why) => return core.answer(id, Err(why)),
+        };
+        let (ieee, undo) = (wish.from, wish.undo);
+        let parts = rows.iter().map(|row| Part::Bind { row: *row, undo }).collect();
+        self.begin(core, id, Kind::Bind, parts, |core, job| {
+            for (part, row) in (0u16..).zip(rows) {
+                let request = if undo { zdo::Request::Unbind(row) } else { zdo::Request::Bind(row) };
+                core.zdo(now, ieee, request, Priority::Person, Owner::Job { job, part });
+            }
+        });
+    }
+
+    /// The device's own table, page by page.
+    pub fn bindings(&mut self, core: &mut Core, now: Instant, id: RequestId, ieee: Ieee) {
         if core.table.get(ieee).is_none() {
             core.answer(id, Err(ErrorBody::new(ErrorCode::NotFound, format!("there is no device {ieee}"))));
             return;
         }
-        let request = if undo { zdo::Request::Unbind(binding) } else { zdo::Request::Bind(binding) };
-        self.begin(core, id, Kind::Bind, vec![Part::Bind { undo }], |core, job| {
-            core.zdo(now, ieee, request, Priority::Person, Owner::Job { job, part: 0 });
+        self.begin(core, id, Kind::Bindings, vec![Part::Bindings { ieee }], |core, job| {
+            let owner = Owner::Job { job, part: 0 };
+            core.zdo(now, ieee, zdo::Request::MgmtBind { start: 0 }, Priority::Person, owner);
         });
     }
 
@@ -223,7 +260,10 @@ impl Errands {
         let job = self.next_job;
         self.next_job += 1;
         let parts = parts.into_iter().map(Some).collect();
-        self.jobs.insert(job, Job { id, kind, parts, failure: None, found: BTreeSet::new() });
+        self.jobs.insert(
+            job,
+            Job { id, kind, parts, failure: None, found: BTreeSet::new(), bound: Vec::new(), rows: Vec::new() },
+        );
         send(core, job);
         if self.jobs[&job].parts.is_empty() {
             // There was nothing to be done.
@@ -231,9 +271,16 @@ impl Errands {
         }
     }
 
-    pub fn ended(&mut self, core: &mut Core, (job, part): (u64, u16), end: Result<Answer, Failure>) -> After {
+    pub fn ended(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        (job, number): (u64, u16),
+        end: Result<Answer, Failure>,
+    ) -> After {
         let Some(going) = self.jobs.get_mut(&job) else { return After::Nothing };
-        let Some(part) = going.parts.get_mut(usize::from(part)).and_then(Option::take) else { return After::Nothing };
+        let place = usize::from(number);
+        let Some(part) = going.parts.get_mut(place).and_then(Option::take) else { return After::Nothing };
         let refused =
             |status: String| ErrorBody::new(ErrorCode::DeviceRejected, format!("the device refused: {status}"));
         match (part, end) {
@@ -256,12 +303,33 @@ impl Errands {
                 let groups = groups.take(count).map(|pair| GroupId(u16::from_le_bytes([pair[0], pair[1]])));
                 going.found.extend(groups.map(|group| (group, endpoint)));
             }
-            (Part::Bind { undo }, Ok(Answer::Zdo(response))) => {
-                let status = response.status();
-                // Undone is undone.
-                if !(status.is_success() || undo && status == zdo::Status::NO_ENTRY) {
-                    going.failure = Some(refused(status.to_string()));
+            (Part::Bind { row, undo }, end) => {
+                let end = match end {
+                    // Undone is undone.
+                    Ok(Answer::Zdo(response))
+                        if response.status().is_success() || undo && response.status() == zdo::Status::NO_ENTRY =>
+                    {
+                        Ok(())
+                    }
+                    Ok(Answer::Zdo(response)) => Err(refused(response.status().to_string())),
+                    Ok(_) => Err(refused("it answered something else".into())),
+                    Err(failure) => Err(trouble(&failure)),
+                };
+                going.bound.push((row, end));
+            }
+            (Part::Bindings { ieee }, Ok(Answer::Zdo(Response::MgmtBind { page: Some(page), .. }))) => {
+                if let Some(start) = map::add(&mut going.rows, page) {
+                    going.parts[place] = Some(Part::Bindings { ieee });
+                    let owner = Owner::Job { job, part: number };
+                    core.zdo(now, ieee, zdo::Request::MgmtBind { start }, Priority::Person, owner);
                 }
+            }
+            (Part::Bindings { .. }, Ok(Answer::Zdo(response))) => {
+                let status = response.status();
+                going.failure = Some(match status == zdo::Status::NOT_SUPPORTED {
+                    true => ErrorBody::new(ErrorCode::Unsupported, "the device does not show its bindings"),
+                    false => refused(status.to_string()),
+                });
             }
             (Part::Leave, Ok(Answer::Zdo(Response::MgmtLeave { status }))) if !status.is_success() => {
                 going.failure = Some(refused(status.to_string()));
@@ -287,7 +355,9 @@ impl Errands {
     }
 
     fn finish(&mut self, core: &mut Core, job: u64) -> After {
-        let Some(Job { id, kind, failure, found, .. }) = self.jobs.remove(&job) else { return After::Nothing };
+        let Some(Job { id, kind, failure, found, bound, rows, .. }) = self.jobs.remove(&job) else {
+            return After::Nothing;
+        };
         match (kind, failure) {
             (Kind::Remove { ieee, force }, Some(_)) if force => {
                 core.answer(id, Ok(Reply::Nothing));
@@ -311,7 +381,15 @@ impl Errands {
                 core.answer(id, Ok(Reply::Document(json!({ "groups": groups }))));
                 After::Nothing
             }
-            (Kind::Regroup | Kind::Bind | Kind::Plain, None) => {
+            (Kind::Bind, None) => {
+                core.answer(id, Ok(Reply::Bound(bound)));
+                After::Nothing
+            }
+            (Kind::Bindings, None) => {
+                core.answer(id, Ok(Reply::Bindings(rows)));
+                After::Nothing
+            }
+            (Kind::Regroup | Kind::Plain, None) => {
                 core.answer(id, Ok(Reply::Nothing));
                 After::Nothing
             }

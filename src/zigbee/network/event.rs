@@ -8,7 +8,7 @@ use crate::common::error::ErrorBody;
 use crate::common::time::UnixMillis;
 use crate::zigbee::ncp::Persisted;
 use crate::zigbee::types::{ClusterId, Endpoint, GroupId, Ieee};
-use crate::zigbee::zdo::BindingTarget;
+use crate::zigbee::zdo::Binding;
 
 /// Goes with a request and comes back with its one answer.
 pub type RequestId = u64;
@@ -52,12 +52,11 @@ pub enum Request {
     Groups {
         ieee: Ieee,
     },
-    Bind {
+    /// Answered by [`Reply::Bound`].
+    Bind(BindWish),
+    /// What a device itself says of its bindings. Answered by [`Reply::Bindings`].
+    Bindings {
         ieee: Ieee,
-        endpoint: Endpoint,
-        cluster: ClusterId,
-        to: BindingTarget,
-        undo: bool,
     },
     /// A person wants it to have the newest firmware there is. How it goes on is told as property `update`; answered by
     /// [`Reply::Firmware`] when the device says that it runs it, or that there is none for it.
@@ -70,6 +69,29 @@ pub enum Request {
         scene: u8,
         what: SceneWish,
     },
+}
+
+/// To whom a device is to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BindTo {
+    Hub,
+    Group(GroupId),
+    /// `None`: the first endpoint that fits.
+    Device {
+        ieee: Ieee,
+        endpoint: Option<Endpoint>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindWish {
+    pub from: Ieee,
+    /// `None`: the first that has something to bind.
+    pub endpoint: Option<Endpoint>,
+    pub to: BindTo,
+    /// Those that are usual where there are none.
+    pub clusters: Vec<ClusterId>,
+    pub undo: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +109,9 @@ pub enum Reply {
     Set(Vec<Result<Map<String, Value>, ErrorBody>>),
     Values(Map<String, Value>),
     Document(Value),
+    /// What the device said of each row.
+    Bound(Vec<(Binding, Result<(), ErrorBody>)>),
+    Bindings(Vec<Binding>),
     /// Which firmware a device runs; `is_new`: it did not before.
     Firmware {
         is_new: bool,

@@ -106,7 +106,7 @@ impl Mapping {
 }
 
 /// Adds a page; the index of the next one, where there is one.
-fn add<T>(rows: &mut Vec<T>, page: Page<T>) -> Option<u8> {
+pub fn add<T>(rows: &mut Vec<T>, page: Page<T>) -> Option<u8> {
     let is_empty = page.rows.is_empty();
     rows.extend(page.rows);
     rows.truncate(ROWS_MAX);

@@ -3,6 +3,7 @@
 
 mod answering;
 mod availability;
+mod binding;
 mod core;
 pub mod device;
 mod errand;
@@ -35,7 +36,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 pub use self::core::WallClock;
-pub use event::{Event, Pairing, Persist, Radio, Reply, Request, RequestId, SceneWish, Step, View};
+pub use event::{BindTo, BindWish, Event, Pairing, Persist, Radio, Reply, Request, RequestId, SceneWish, Step, View};
 
 use self::availability::Availability;
 use self::core::{Core, WRITE_BEHIND, trouble};
@@ -56,7 +57,7 @@ use crate::common::error::{ErrorBody, ErrorCode};
 use crate::zigbee::definitions::Definitions;
 use crate::zigbee::ncp::{Incoming, NcpCommand, NcpEvent, NetworkInfo, Reply as NcpReply, Tag};
 use crate::zigbee::types::{ClusterId, Ieee, Nwk};
-use crate::zigbee::zdo::{self, Binding, Response};
+use crate::zigbee::zdo::{self, Response};
 
 /// How often what has changed is looked at for the disk.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -169,9 +170,8 @@ impl Network {
             }
             Request::Regroup { group, members } => self.errands.regroup(core, now, id, group, &members),
             Request::Groups { ieee } => self.errands.groups(core, now, id, ieee),
-            Request::Bind { ieee, endpoint, cluster, to, undo } => {
-                self.errands.bind(core, now, id, (Binding { from: ieee, endpoint, cluster, to }, undo));
-            }
+            Request::Bind(wish) => self.errands.bind(core, now, id, &wish),
+            Request::Bindings { ieee } => self.errands.bindings(core, now, id, ieee),
             Request::OfferFirmware { ieee } => {
                 let endpoint = core.table.get(ieee).and_then(|device| {
                     let speaks = |endpoint: &&zdo::SimpleDescriptor| endpoint.outputs.contains(&ota::OTA);
@@ -467,7 +467,7 @@ impl Network {
             Owner::Who { nwk } => self.joining.looked(Nwk(nwk)),
             Owner::Map { ieee, routes } => self.mapping.ended(core, now, (ieee, routes), end),
             Owner::Job { job, part } => {
-                if let After::Forget(ieee) = self.errands.ended(core, (job, part), end) {
+                if let After::Forget(ieee) = self.errands.ended(core, now, (job, part), end) {
                     self.forget(now, ieee);
                 }
             }

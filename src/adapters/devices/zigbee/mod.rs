@@ -24,7 +24,8 @@ use crate::adapters::devices::zigbee::records::{Saved, Writer};
 use crate::adapters::devices::zigbee::words::{ieee, install_code};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::home::{
-    Backend, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish, RadioStatus, SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish,
+    RadioStatus, SetDone, SourceEvent,
 };
 use crate::store::Store;
 use crate::zigbee::definitions::Definitions;
@@ -387,6 +388,34 @@ impl DeviceSource for Zigbee {
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {
         let members = wish.members.iter().map(ieee).collect::<Result<Vec<_>, _>>();
         self.done(members.map(|members| Request::Regroup { group: GroupId(wish.group), members }))
+    }
+
+    fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {
+        let asked = words::bind_wish(&wish).map(|wish| self.asked(Request::Bind(wish)));
+        async move {
+            match asked?.await? {
+                Reply::Bound(rows) => Ok(rows.into_iter().map(words::bind_end).collect()),
+                _ => Err(ErrorBody::new(ErrorCode::Internal, "the radio does not say what came of it")),
+            }
+        }
+        .boxed()
+    }
+
+    fn bindings(&self, id: DeviceId) -> BoxFuture<'static, Result<Vec<Bound>, ErrorBody>> {
+        let asked = ieee(&id).map(|ieee| (self.asked(Request::Bindings { ieee }), self.asked(Request::Status)));
+        async move {
+            let (asked, status) = asked?;
+            // Whose address the hub's own is.
+            let hub = match status.await? {
+                Reply::Document(status) => status["coordinator"].as_str().map(|hub| DeviceId(hub.into())),
+                _ => None,
+            };
+            match asked.await? {
+                Reply::Bindings(rows) => Ok(rows.iter().map(|row| words::bound(row, hub.as_ref())).collect()),
+                _ => Err(ErrorBody::new(ErrorCode::Internal, "the radio does not show it")),
+            }
+        }
+        .boxed()
     }
 }
 

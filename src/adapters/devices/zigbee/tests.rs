@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::home::{DeviceInfo, PairingNews};
+use crate::home::{BindTarget, DeviceInfo, PairingNews};
 use crate::zigbee::definitions::Catalogue;
 use crate::zigbee::sim::{Model, SimConfig};
 
@@ -85,6 +85,40 @@ async fn a_simulated_house_is_let_in_told_and_obeys() {
     assert_eq!(backup["metadata"]["format"], "zigpy/open-coordinator-backup");
     bench.source.remove(bulb.id.clone(), false).await.expect("it goes");
     bench.until(|event| *event == SourceEvent::Left(bulb.id.clone())).await;
+    bench.running.abort();
+}
+
+#[tokio::test]
+async fn a_simulated_device_is_bound_and_says_so() {
+    let mut bench = Bench::new(simulated());
+    bench.until(|event| *event == SourceEvent::Radio(RadioStatus::Up)).await;
+    bench.source.pairing(PairingWish { seconds: 60, ..PairingWish::default() }).await.expect("it opens");
+    let bulb = bench.device("RB 282 C").await;
+    bench.until(|event| *event == SourceEvent::Pairing(PairingNews::Interviewed { id: bulb.id.clone() })).await;
+    let wish = |to, cluster: &str, undo| BindWish {
+        from: bulb.id.clone(),
+        endpoint: None,
+        to,
+        clusters: vec![cluster.into()],
+        undo,
+    };
+    let row = |cluster: &str, to| Bound { endpoint: 1, cluster: cluster.into(), to };
+    let group = || BindTarget::Group(9);
+    for (wish, row, is_there) in [
+        (wish(group(), "genLevelCtrl", false), row("genLevelCtrl", group()), true),
+        (wish(group(), "0x0008", true), row("genLevelCtrl", group()), false),
+        (wish(BindTarget::Hub, "genScenes", false), row("genScenes", BindTarget::Hub), true),
+        (wish(BindTarget::Hub, "5", true), row("genScenes", BindTarget::Hub), false),
+    ] {
+        let ends = bench.source.bind(wish).await.expect("it fits");
+        assert_eq!(ends, [BindEnd { cluster: row.cluster.clone(), end: Ok(()) }]);
+        let bound = bench.source.bindings(bulb.id.clone()).await.expect("it shows them");
+        assert_eq!(bound.contains(&row), is_there, "{bound:?}");
+    }
+    for (cluster, code) in [("nonsense", ErrorCode::BadRequest), ("closuresWindowCovering", ErrorCode::BadRequest)] {
+        let error = bench.source.bind(wish(BindTarget::Hub, cluster, false)).await.expect_err("it has none");
+        assert_eq!(error.code, code);
+    }
     bench.running.abort();
 }
 

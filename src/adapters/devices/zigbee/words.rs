@@ -1,9 +1,13 @@
 //! The host stack's words and the house's: translation, and nothing else.
 
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::home::{DeviceId, DeviceInfo, PairingNews, Power, RadioStatus, SourceEvent};
-use crate::zigbee::network::{Event, Pairing, Radio, Step, View};
-use crate::zigbee::types::Ieee;
+use crate::home::{
+    self as house, BindEnd, BindTarget, Bound, DeviceId, DeviceInfo, PairingNews, Power, RadioStatus, SourceEvent,
+};
+use crate::zigbee::network::{BindTo, BindWish, Event, Pairing, Radio, Step, View};
+use crate::zigbee::types::{ClusterId, Endpoint, GroupId, Ieee};
+use crate::zigbee::zcl::clusters;
+use crate::zigbee::zdo::{Binding, BindingTarget};
 
 /// Bytes of an install code with its CRC.
 const INSTALL_CODE_LEN: usize = 18;
@@ -84,6 +88,48 @@ pub fn event(event: Event) -> Option<SourceEvent> {
         Event::Pairing(news) => SourceEvent::Pairing(pairing(news)),
         Event::Persist(_) | Event::Answer { .. } => return None,
     })
+}
+
+/// A wish in numbers.
+pub fn bind_wish(wish: &house::BindWish) -> Result<BindWish, ErrorBody> {
+    let to = match &wish.to {
+        BindTarget::Hub => BindTo::Hub,
+        BindTarget::Group(group) => BindTo::Group(GroupId(*group)),
+        BindTarget::Device { id, endpoint } => BindTo::Device { ieee: ieee(id)?, endpoint: endpoint.map(Endpoint) },
+    };
+    let clusters = wish.clusters.iter().map(|name| cluster_id(name)).collect::<Result<_, _>>()?;
+    Ok(BindWish { from: ieee(&wish.from)?, endpoint: wish.endpoint.map(Endpoint), to, clusters, undo: wish.undo })
+}
+
+/// By its name, or a number such as 6 or 0x0006.
+fn cluster_id(name: &str) -> Result<ClusterId, ErrorBody> {
+    let number = match name.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16).ok(),
+        None => name.parse().ok(),
+    };
+    let found = clusters::by_name(name).map(|cluster| cluster.id).or(number.map(ClusterId));
+    found
+        .ok_or_else(|| ErrorBody::new(ErrorCode::BadRequest, format!("there is no cluster {name:?}, such as genOnOff")))
+}
+
+fn cluster_name(id: ClusterId) -> Box<str> {
+    clusters::by_id(id).map_or_else(|| format!("0x{:04x}", id.0).into(), |cluster| cluster.name.into())
+}
+
+pub fn bind_end((row, end): (Binding, Result<(), ErrorBody>)) -> BindEnd {
+    BindEnd { cluster: cluster_name(row.cluster), end }
+}
+
+/// `hub`: its own address.
+pub fn bound(row: &Binding, hub: Option<&DeviceId>) -> Bound {
+    let to = match row.to {
+        BindingTarget::Group(group) => BindTarget::Group(group.0),
+        BindingTarget::Device { ieee, .. } if Some(&device_id(ieee)) == hub => BindTarget::Hub,
+        BindingTarget::Device { ieee, endpoint } => {
+            BindTarget::Device { id: device_id(ieee), endpoint: Some(endpoint.0) }
+        }
+    };
+    Bound { endpoint: row.endpoint.0, cluster: cluster_name(row.cluster), to }
 }
 
 fn pairing(news: Pairing) -> PairingNews {

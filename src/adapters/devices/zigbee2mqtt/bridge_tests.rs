@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::adapters::devices::zigbee2mqtt::request::{Request, firmware};
+use crate::adapters::devices::zigbee2mqtt::request::{Request, bind_ends, firmware};
 use crate::adapters::devices::zigbee2mqtt::testing::{
     LAMP, NEW, PLUG, REMOTE, SENSOR, World, binary, entry, house, id,
 };
-use crate::home::{Firmware, Membership, PairingWish};
+use crate::home::{BindTarget, BindWish, Bound, Firmware, Membership, PairingWish};
 
 #[test]
 fn it_is_up_when_it_is_online_and_its_list_has_come() {
@@ -418,6 +418,60 @@ fn a_group_is_made_what_it_shall_be() {
     assert_eq!(world.result(ticket), Err(ErrorCode::DeviceUnreachable));
     let ticket = world.request(Request::Regroup(Membership { group: 0, members: vec![] }));
     assert_eq!(world.result(ticket), Err(ErrorCode::BadRequest));
+}
+
+#[test]
+fn a_remote_is_bound_by_zigbee2mqtt_and_what_came_of_it_is_said() {
+    let mut world = World::home();
+    let wish = |to: BindTarget| BindWish { from: id(REMOTE), endpoint: None, to, clusters: Vec::new(), undo: false };
+    let lamp = BindTarget::Device { id: id(LAMP), endpoint: None };
+    let ticket = world.request(Request::Bind(wish(lamp.clone())));
+    let (topic, mut payload) = world.sent.last().unwrap().clone();
+    payload.as_object_mut().unwrap().remove("transaction");
+    assert_eq!(topic, "zigbee2mqtt/bridge/request/device/bind");
+    assert_eq!(payload, json!({"from": REMOTE, "to": LAMP}));
+    let data = json!({"from": REMOTE, "to": LAMP, "clusters": ["genOnOff"], "failed": ["genLevelCtrl"]});
+    world.respond(json!({"status": "ok", "data": data}));
+    let ends: Vec<_> = bind_ends(&world.result(ticket).unwrap())
+        .into_iter()
+        .map(|one| (one.cluster, one.end.map_err(|why| why.code)))
+        .collect();
+    assert_eq!(ends, [("genOnOff".into(), Ok(())), ("genLevelCtrl".into(), Err(ErrorCode::DeviceRejected))]);
+
+    for (words, code) in [("Nothing to unbind", ErrorCode::BadRequest), ("Failed to unbind", ErrorCode::DeviceRejected)]
+    {
+        let ticket = world.request(Request::Bind(BindWish {
+            endpoint: Some(2),
+            clusters: vec!["genOnOff".into()],
+            undo: true,
+            ..wish(BindTarget::Hub)
+        }));
+        let (topic, payload) = world.sent.last().unwrap();
+        assert_eq!(topic, "zigbee2mqtt/bridge/request/device/unbind");
+        assert_eq!(payload["to"], "Coordinator");
+        assert_eq!((&payload["from_endpoint"], &payload["clusters"]), (&json!(2), &json!(["genOnOff"])));
+        world.respond(json!({"status": "error", "error": words, "data": {}}));
+        assert_eq!(world.result(ticket), Err(code), "{words}");
+    }
+    let ticket = world.request(Request::Bind(wish(BindTarget::Group(7))));
+    assert_eq!(world.result(ticket), Err(ErrorCode::NotFound));
+    world.say("bridge/groups", json!([{"id": 7, "friendly_name": "hearth_7", "members": []}]));
+    world.request(Request::Bind(wish(BindTarget::Group(7))));
+    assert_eq!(world.sent.last().unwrap().1["to"], "hearth_7");
+
+    let hub = "0x00124b0014b5c001";
+    let mut entries = house();
+    let row =
+        |to: &str| json!({"cluster": "genOnOff", "target": {"type": "endpoint", "ieee_address": to, "endpoint": 1}});
+    entries[4]["endpoints"] = json!({"1": {"bindings": [row(hub), row(LAMP)]}});
+    world.say("bridge/devices", entries);
+    world.say("bridge/info", json!({"coordinator": {"ieee_address": hub}, "config": {}}));
+    let ticket = world.request(Request::Bindings(id(REMOTE)));
+    let rows: Vec<Bound> = serde_json::from_value(world.result(ticket).unwrap()).unwrap();
+    let lamp = BindTarget::Device { id: id(LAMP), endpoint: Some(1) };
+    assert_eq!(rows.into_iter().map(|row| row.to).collect::<Vec<_>>(), [BindTarget::Hub, lamp]);
+    let ticket = world.request(Request::Bindings(id(NEW)));
+    assert_eq!(world.result(ticket), Err(ErrorCode::NotFound));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub enum Finish {
     Map,
     Backup,
     Firmware,
+    Bind,
 }
 
 impl Finish {
@@ -45,6 +46,15 @@ impl Finish {
     pub fn failed(self, words: &str) -> Result<Value, ErrorBody> {
         match self {
             Finish::Firmware if NO_IMAGE.iter().any(|said| words.contains(said)) => Ok(json!({ "updated": false })),
+            Finish::Bind if words.starts_with("Nothing to ") => {
+                Err(body(ErrorCode::BadRequest, "the two have nothing in common that could be bound"))
+            }
+            // Not one cluster, and its log alone says why.
+            Finish::Bind if words.starts_with("Failed to ") => {
+                let why =
+                    "the device has not taken it; one with a battery has to be awake, and Zigbee2MQTT's log says more";
+                Err(body(ErrorCode::DeviceRejected, why))
+            }
             _ => Err(refused(words)),
         }
     }
@@ -52,6 +62,7 @@ impl Finish {
     pub fn apply(self, data: Value) -> Result<Value, ErrorBody> {
         match self {
             Finish::Nothing => Ok(Value::Null),
+            Finish::Bind => Ok(data),
             Finish::Firmware => Ok(json!({ "updated": true, "to": data["to"] })),
             Finish::Map => Ok(map(&data["value"])),
             Finish::Backup => {

@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::exposes::{capabilities, cut};
-use crate::home::{DeviceId, DeviceInfo, Power};
+use crate::home::{BindTarget, Bound, DeviceId, DeviceInfo, Power};
 
 /// Bytes of a name; Zigbee2MQTT has no limit, MQTT's is 65,535 for the whole topic.
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// Endpoints of one device that are shown to engineers; Zigbee has at most 240.
 const ENDPOINTS_MAX: usize = 240;
+
+/// Bindings of one device; tables have 10 to 40 rows.
+const BINDINGS_MAX: usize = 256;
 
 /// A device as the bridge lists it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +26,8 @@ pub struct Listed {
     pub is_disabled: bool,
     /// It speaks in Tuya's data points (model `TS0601`): nothing of it answers a command, it reports what it took.
     pub is_tuya: bool,
+    /// To whom it speaks; the hub's is not made out yet.
+    pub bound: Vec<Bound>,
     /// Without state, availability and last seen.
     pub info: DeviceInfo,
 }
@@ -71,8 +76,31 @@ pub fn listed(entry: &Value) -> Option<Listed> {
         topic: name.unwrap_or(&info.id.0).into(),
         is_disabled,
         is_tuya: model_id.as_deref() == Some("TS0601"),
+        bound: bound(entry),
         info,
     })
+}
+
+/// The bindings of all its endpoints, as Zigbee2MQTT keeps them.
+fn bound(entry: &Value) -> Vec<Bound> {
+    let row = |endpoint: u8, row: &Value| {
+        let target = row.get("target")?;
+        let to = match target.get("type")?.as_str()? {
+            "group" => BindTarget::Group(u16::try_from(target.get("id")?.as_u64()?).ok()?),
+            _ => BindTarget::Device {
+                id: device_id(target.get("ieee_address")?.as_str()?)?,
+                endpoint: target.get("endpoint").and_then(Value::as_u64).and_then(|number| number.try_into().ok()),
+            },
+        };
+        Some(Bound { endpoint, cluster: cut(row.get("cluster")?.as_str()?), to })
+    };
+    let endpoints = entry.get("endpoints").and_then(Value::as_object).into_iter().flatten().take(ENDPOINTS_MAX);
+    let rows = endpoints.flat_map(|(number, endpoint)| {
+        let rows = endpoint.get("bindings").and_then(Value::as_array).into_iter().flatten();
+        let number = number.parse().ok();
+        rows.filter_map(move |one| row(number?, one))
+    });
+    rows.take(BINDINGS_MAX).collect()
 }
 
 /// A device that has joined and told nothing yet.
@@ -206,6 +234,25 @@ mod tests {
         ] {
             assert_eq!(listed(&entry), None, "{entry}");
         }
+    }
+
+    #[test]
+    fn a_device_is_bound_to_devices_and_groups() {
+        let device = "0x00158d0000000b01";
+        let found = listed(&json!({"ieee_address": device, "endpoints": {
+            "1": {"bindings": [
+                {"cluster": "genOnOff", "target": {"type": "endpoint", "ieee_address": device, "endpoint": 11}},
+                {"cluster": "genLevelCtrl", "target": {"type": "group", "id": 5}},
+                {"cluster": 6, "target": {"type": "group", "id": 5}},
+                {"cluster": "genOnOff", "target": {"type": "group", "id": 70_000}},
+                {"cluster": "genOnOff", "target": {"type": "endpoint", "ieee_address": "me"}}, {"cluster": "genOnOff"}, 7]},
+            "left": {"bindings": [{"cluster": "genOnOff", "target": {"type": "group", "id": 5}}]}}}));
+        let to = BindTarget::Device { id: DeviceId(device.into()), endpoint: Some(11) };
+        let rows = [
+            Bound { endpoint: 1, cluster: "genOnOff".into(), to },
+            Bound { endpoint: 1, cluster: "genLevelCtrl".into(), to: BindTarget::Group(5) },
+        ];
+        assert_eq!(found.unwrap().bound, rows);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::secret::Secret;
 use crate::home::{
-    Backend, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish, SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish,
+    SetDone, SourceEvent,
 };
 use driver::{Ask, Question};
 use out::Answer;
@@ -183,5 +184,14 @@ impl DeviceSource for Zigbee2mqtt {
 
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {
         self.order(Request::Regroup(wish))
+    }
+
+    fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {
+        self.request(Request::Bind(wish)).map(|result| result.map(|data| request::bind_ends(&data))).boxed()
+    }
+
+    fn bindings(&self, id: DeviceId) -> BoxFuture<'static, Result<Vec<Bound>, ErrorBody>> {
+        let rows = |rows| serde_json::from_value(rows).expect("they are the machine's own");
+        self.request(Request::Bindings(id)).map(move |result| result.map(rows)).boxed()
     }
 }

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::bridge::Bridge;
 use super::job::{Finish, Job, Step};
-use super::listed::is_topic;
+use super::listed::{device_id, is_topic};
 use super::out::{Answer, Now, Out, Ticket};
 use super::refusal::body;
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::home::{DeviceId, Firmware, Membership, NetworkQuery, PairingWish};
+use crate::home::{BindEnd, BindTarget, BindWish, DeviceId, Firmware, Membership, NetworkQuery, PairingWish};
 
 /// Requests under way.
 const JOBS_MAX: usize = 32;
@@ -28,6 +28,9 @@ const QUICK: Duration = Duration::from_secs(10);
 
 /// A device has to answer, perhaps by a new route.
 const RADIO: Duration = Duration::from_secs(30);
+
+/// A dozen clusters, one after another.
+const BIND: Duration = Duration::from_secs(120);
 
 /// Several questions, each tried again.
 const INTERVIEW: Duration = Duration::from_secs(120);
@@ -48,6 +51,8 @@ pub enum Request {
     UpdateFirmware(DeviceId),
     Network(NetworkQuery),
     Regroup(Membership),
+    Bind(BindWish),
+    Bindings(DeviceId),
 }
 
 impl Bridge {
@@ -108,6 +113,14 @@ impl Bridge {
                 Ok(Plan::Ask([step].into(), Finish::Backup))
             }
             Request::Regroup(wish) => self.group_steps(wish),
+            Request::Bind(wish) => {
+                known(&wish.from)?;
+                self.bind_step(wish)
+            }
+            Request::Bindings(id) => {
+                known(&id)?;
+                Ok(Plan::Known(self.bindings(&id)))
+            }
         }
     }
 
@@ -167,6 +180,46 @@ impl Bridge {
             steps.push_back(Step { path: "group/remove", payload: json!({ "id": number }), within: RADIO });
         }
         Ok(Plan::Ask(steps, Finish::Nothing))
+    }
+
+    fn bind_step(&self, wish: BindWish) -> Result<Plan, ErrorBody> {
+        let BindWish { from, endpoint, to, clusters, undo } = wish;
+        let mut payload = json!({ "from": from.0 });
+        match to {
+            BindTarget::Hub => payload["to"] = "Coordinator".into(),
+            BindTarget::Group(number) => {
+                let Some(group) = self.groups.get(&number) else {
+                    return Err(body(ErrorCode::NotFound, format!("Zigbee2MQTT has no group {number}")));
+                };
+                payload["to"] = (*group.topic).into();
+            }
+            BindTarget::Device { id, endpoint } => {
+                payload["to"] = (*id.0).into();
+                if let Some(endpoint) = endpoint {
+                    payload["to_endpoint"] = endpoint.into();
+                }
+            }
+        }
+        if let Some(endpoint) = endpoint {
+            payload["from_endpoint"] = endpoint.into();
+        }
+        if !clusters.is_empty() {
+            payload["clusters"] = clusters.iter().map(|name| Value::from(&**name)).collect();
+        }
+        let path = if undo { "device/unbind" } else { "device/bind" };
+        Ok(Plan::Ask([Step { path, payload, within: BIND }].into(), Finish::Bind))
+    }
+
+    /// As Zigbee2MQTT keeps them.
+    fn bindings(&self, id: &DeviceId) -> Value {
+        let hub = self.info["coordinator"]["ieee_address"].as_str().and_then(device_id);
+        let mut rows = self.devices.get(id).map(|device| device.listed.bound.clone()).unwrap_or_default();
+        for row in &mut rows {
+            if matches!(&row.to, BindTarget::Device { id, .. } if Some(id) == hub.as_ref()) {
+                row.to = BindTarget::Hub;
+            }
+        }
+        serde_json::to_value(rows).expect("rows are words and numbers")
     }
 
     /// What `bridge/info` says of the network.
@@ -229,6 +282,18 @@ impl Bridge {
             self.out.push_back(Out::Answer(job.ticket, Answer::Request(Err(why.clone()))));
         }
     }
+}
+
+/// What the device said of each cluster, of the answer to [`Request::Bind`].
+pub fn bind_ends(answer: &Value) -> Vec<BindEnd> {
+    let names = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
+    let end = |name: &Value, end: Result<(), ErrorBody>| Some(BindEnd { cluster: name.as_str()?.into(), end });
+    let failed = || body(ErrorCode::DeviceRejected, "the device has not taken it; Zigbee2MQTT's log says why");
+    let (done, not) = (names("clusters"), names("failed"));
+    done.iter()
+        .filter_map(|name| end(name, Ok(())))
+        .chain(not.iter().filter_map(|name| end(name, Err(failed()))))
+        .collect()
 }
 
 enum Plan {

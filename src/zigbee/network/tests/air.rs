@@ -19,12 +19,14 @@ use crate::zigbee::zcl::foundation::{General, ReadRecord, Record};
 use crate::zigbee::zcl::frame::{Direction, FrameKind, Header};
 use crate::zigbee::zcl::status::Status;
 use crate::zigbee::zcl::value::{Typed, Value};
-use crate::zigbee::zdo::{self, Capability, LogicalType, NodeDescriptor, SimpleDescriptor};
+use crate::zigbee::zdo::{self, Binding, Capability, LogicalType, NodeDescriptor, Page, SimpleDescriptor};
 
 pub const COORDINATOR: Ieee = Ieee(0x0012_4b00_0000_0001);
 
 /// One way.
 pub const HOP: Duration = Duration::from_millis(5);
+
+const BINDINGS_A_PAGE: usize = 2;
 
 /// What goes wrong with a message to a device, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub struct Real {
     /// For the next messages to it, in order.
     pub faults: VecDeque<Fault>,
     pub bound: BTreeSet<ClusterId>,
+    /// Its table.
+    pub bindings: Vec<Binding>,
     pub reports: bool,
     /// Commands that it carried out.
     pub done: Vec<(ClusterId, u8)>,
@@ -141,9 +145,24 @@ impl World {
         let ieee = Ieee(0x00aa_0000_0000_0000 | u64::from(number));
         let (groups, faults, bound, done) = Default::default();
         let (nwk, on, level, moving, seq) = (Nwk(number), false, 0, None, 0);
-        let (reports, deaf) = (false, false);
-        let real =
-            Real { ieee, nwk, model, sleeps, on, level, moving, groups, faults, bound, reports, done, seq, deaf };
+        let (reports, deaf, bindings) = (false, false, Vec::new());
+        let real = Real {
+            ieee,
+            nwk,
+            model,
+            sleeps,
+            on,
+            level,
+            moving,
+            groups,
+            faults,
+            bound,
+            bindings,
+            reports,
+            done,
+            seq,
+            deaf,
+        };
         self.devices.insert(ieee, real);
         ieee
     }
@@ -440,17 +459,31 @@ impl World {
                 zdo::Response::ActiveEndpoints { status, nwk, endpoints: vec![Endpoint(1)] }
             }
             zdo::Request::SimpleDescriptor { endpoint, .. } => {
-                let inputs = [0x0000, 0x0003, 0x0004, 0x0005, 0x0006, 0x0008].map(ClusterId).to_vec();
+                let is_remote = real.model == "remote";
+                let inputs: &[u16] =
+                    if is_remote { &[0x0000, 0x0003] } else { &[0x0000, 0x0003, 0x0004, 0x0005, 0x0006, 0x0008] };
+                let outputs: &[u16] = if is_remote { &[0x0019, 0x0006, 0x0008] } else { &[0x0019] };
+                let [inputs, outputs] =
+                    [inputs, outputs].map(|numbers| numbers.iter().copied().map(ClusterId).collect());
                 let (profile, device, version) = (ProfileId::HOME_AUTOMATION, 0x0100, 1);
-                let descriptor =
-                    SimpleDescriptor { endpoint, profile, device, version, inputs, outputs: vec![ClusterId(0x0019)] };
+                let descriptor = SimpleDescriptor { endpoint, profile, device, version, inputs, outputs };
                 zdo::Response::SimpleDescriptor { status, nwk, descriptor: Some(descriptor) }
             }
             zdo::Request::Bind(binding) => {
                 real.bound.insert(binding.cluster);
+                real.bindings.push(binding);
                 zdo::Response::Bind { status }
             }
-            zdo::Request::Unbind(_) => zdo::Response::Unbind { status },
+            zdo::Request::Unbind(binding) => {
+                let was_there = real.bindings.contains(&binding);
+                real.bindings.retain(|row| *row != binding);
+                zdo::Response::Unbind { status: if was_there { status } else { zdo::Status::NO_ENTRY } }
+            }
+            zdo::Request::MgmtBind { start } => {
+                let rows = real.bindings.iter().skip(start.into()).take(BINDINGS_A_PAGE).copied().collect();
+                let total = u8::try_from(real.bindings.len()).expect("a few");
+                zdo::Response::MgmtBind { status, page: Some(Page { total, start, rows }) }
+            }
             zdo::Request::MgmtLeave { .. } => zdo::Response::MgmtLeave { status },
             zdo::Request::IeeeAddr { .. } => zdo::Response::IeeeAddr { status, ieee, nwk, children: None },
             _ => zdo::Response::MgmtLeave { status: zdo::Status::NOT_SUPPORTED },

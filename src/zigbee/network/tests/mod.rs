@@ -2,6 +2,7 @@
 //! made, not waited for.
 
 mod air;
+mod bindings;
 mod coming;
 mod commands;
 pub mod kinds;
