@@ -35,13 +35,13 @@ function kind(parameter, before) {
     case 1007: return 'Kind::Transitions';
     case 1008: return `Kind::Bytes { counted: ${Boolean(counted)} }`;
     // Behind the length that a payload has; in the answer the length is the string's own.
-    case 1009: return parameter.name === 'gpdPayload' ? 'Kind::Value(T::OctetString)' : 'Kind::Bytes { counted: true }';
+    case 1009: return parameter.name === 'gpdPayload' ? 'T::OctetString' : 'Kind::Bytes { counted: true }';
     case 1011: return 'Kind::TuyaPoints';
     case 1012: return 'Kind::MiboxerZones';
     case 1013: return 'Kind::BigEndian24';
     // Not said what it is: what is left.
     case 255: return 'Kind::Bytes { counted: false }';
-    default: return TYPES[parameter.type] ? `Kind::Value(T::${TYPES[parameter.type]})` : fail(`type ${parameter.type}`);
+    default: return TYPES[parameter.type] ? `T::${TYPES[parameter.type]}` : fail(`type ${parameter.type}`);
   }
 }
 
@@ -66,6 +66,9 @@ function condition(condition, index) {
   }
 }
 
+// A list of a row, where there is anything in it.
+const list = (name, rows) => (rows.length > 0 ? `.${name}(&[${rows.join(', ')}])` : '');
+
 function command(command) {
   const fields = command.parameters.map((parameter, at) => {
     const index = (name) => {
@@ -76,44 +79,44 @@ function command(command) {
     const when = (parameter.conditions ?? []).map((one) => condition(one, index));
     // Where a parameter has two widths, the second has a name of its own.
     const again = command.parameters.slice(0, at).some((other) => other.name === parameter.name);
-    return `f(${text(parameter.name + (again ? 'Wide' : ''))}, ${kind(parameter, command.parameters[at - 1])}, &[${when.join(', ')}])`;
+    const of = kind(parameter, command.parameters[at - 1]);
+    const row = `${of.startsWith('T::') ? 'v' : 'f'}(${text(parameter.name + (again ? 'Wide' : ''))}, ${of})`;
+    return row + list('when', when);
   });
   const answer = command.response === undefined ? 'None' : `Some(${hex(command.response, 2)})`;
-  return `    c(${hex(command.ID, 2)}, ${text(command.name)}, ${answer}, &[${fields.join(', ')}])`;
+  return `c(${hex(command.ID, 2)}, ${text(command.name)}, ${answer})${list('with', fields)}`;
 }
 
 function attribute(attribute, maker) {
   const access = `READ${attribute.write ? ' | WRITE' : ''}${attribute.report ? ' | REPORT' : ''}`;
   const own = attribute.manufacturerCode ?? maker ?? 0;
   const type = TYPES[attribute.type] ?? fail(`type ${attribute.type} of ${attribute.name}`);
-  return `    a(${hex(attribute.ID)}, ${text(attribute.name)}, T::${type}, ${access}, ${own ? hex(own) : '0'})`;
+  return `a(${hex(attribute.ID)}, ${text(attribute.name)}, T::${type}, ${access}, ${own ? hex(own) : '0'})`;
 }
 
 function cluster(cluster) {
   const maker = cluster.manufacturerCode ?? 0;
-  const rows = (list, of) => `&[${list.map(of).join(',\n')}]`;
   // Where one number stands for two, the first has it.
   const first = (one, at, list) =>
     list.findIndex((two) => two.ID === one.ID && two.manufacturerCode === one.manufacturerCode) === at;
   // A command of two bytes is a slip, there is none on the air; what an attribute without a type is nobody knows.
-  const commands = (list) => rows(Object.values(list).filter((one) => one.ID <= 0xff).filter(first), command);
+  const commands = (all) => Object.values(all).filter((one) => one.ID <= 0xff).filter(first).map(command);
   const attributes = Object.values(cluster.attributes).filter((one) => one.type !== 255).filter(first);
-  return `Cluster { id: ClusterId(${hex(cluster.ID)}), name: ${text(cluster.name)}, maker: ${maker ? hex(maker) : '0'},
-    attributes: ${rows(attributes, (one) => attribute(one, maker))},
-    commands: ${commands(cluster.commands)},
-    answers: ${commands(cluster.commandsResponse)} }`;
+  return `cluster(${hex(cluster.ID)}, ${text(cluster.name)}, ${maker ? hex(maker) : '0'})`
+    + list('attributes', attributes.map((one) => attribute(one, maker)))
+    + list('commands', commands(cluster.commands))
+    + list('answers', commands(cluster.commandsResponse));
 }
 
 function write(file, what, clusters) {
   const body = clusters.map(cluster).join(',\n');
-  const used = ['a', 'c', 'f'].filter((one) => new RegExp(`[^a-z]${one}\\(`).test(body));
+  const used = ['a', 'c', 'f', 'v'].filter((one) => new RegExp(`[^a-z]${one}\\(`).test(body));
   const words = ['READ', 'REPORT', 'WRITE', 'When', 'Kind'].filter((one) => new RegExp(`\\b${one}\\b`).test(body));
   const types = body.includes('T::') ? 'use crate::zigbee::zcl::data_type::DataType as T;\n' : '';
   fs.writeFileSync(path.join(OUT, file), `//! ${what}. Made by \`.ci/definitions/clusters.cjs\` from
 //! the MIT-licensed zigbee-herdsman (its notice is in \`definitions/NOTICE\`); not to be edited.
 
-use crate::zigbee::types::ClusterId;
-use crate::zigbee::zcl::clusters::{${['Cluster', ...used, ...words].sort().join(', ')}};
+use crate::zigbee::zcl::clusters::{${['Cluster', 'cluster', ...used, ...words].sort().join(', ')}};
 ${types}
 pub static CLUSTERS: &[Cluster] = &[
 ${body},

@@ -135,16 +135,52 @@ pub enum When {
     },
 }
 
+// Rows of the tables.
+
+const fn cluster(id: u16, name: &'static str, maker: u16) -> Cluster {
+    Cluster { id: ClusterId(id), name, maker, attributes: &[], commands: &[], answers: &[] }
+}
+
 const fn a(id: u16, name: &'static str, data_type: DataType, access: u8, maker: u16) -> Attribute {
     Attribute { id, name, data_type, access, maker }
 }
 
-const fn c(id: u8, name: &'static str, answer: Option<u8>, fields: &'static [Field]) -> Command {
-    Command { id, name, answer, fields }
+const fn c(id: u8, name: &'static str, answer: Option<u8>) -> Command {
+    Command { id, name, answer, fields: &[] }
 }
 
-const fn f(name: &'static str, kind: Kind, when: &'static [When]) -> Field {
-    Field { name, kind, when }
+const fn f(name: &'static str, kind: Kind) -> Field {
+    Field { name, kind, when: &[] }
+}
+
+const fn v(name: &'static str, data_type: DataType) -> Field {
+    f(name, Kind::Value(data_type))
+}
+
+impl Cluster {
+    const fn attributes(self, attributes: &'static [Attribute]) -> Cluster {
+        Cluster { attributes, ..self }
+    }
+
+    const fn commands(self, commands: &'static [Command]) -> Cluster {
+        Cluster { commands, ..self }
+    }
+
+    const fn answers(self, answers: &'static [Command]) -> Cluster {
+        Cluster { answers, ..self }
+    }
+}
+
+impl Command {
+    const fn with(self, fields: &'static [Field]) -> Command {
+        Command { fields, ..self }
+    }
+}
+
+impl Field {
+    const fn when(self, when: &'static [When]) -> Field {
+        Field { when, ..self }
+    }
 }
 
 /// All clusters; several may have one number.
