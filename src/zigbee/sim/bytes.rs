@@ -86,6 +86,16 @@ impl Writer {
         words.iter().fold(counted, |writer, word| writer.u16(*word))
     }
 
+    /// A page of a table: how many rows there are, where the page begins, and so many of them. One byte counts the rows: there
+    /// are none behind the 255th.
+    pub fn page<T>(self, start: u8, rows: &[T], len: usize, encode: impl Fn(Writer, &T) -> Writer) -> Writer {
+        let rows = &rows[..rows.len().min(u8::MAX.into())];
+        let page = rows.get(usize::from(start)..).unwrap_or_default();
+        let page = &page[..page.len().min(len)];
+        let head = self.u8(rows.len() as u8).u8(start).u8(page.len() as u8);
+        page.iter().fold(head, encode)
+    }
+
     /// Nought up to an even offset, where the compiler of the stick's firmware would have left a gap.
     pub fn align(mut self, to: usize) -> Writer {
         while !self.0.len().is_multiple_of(to) {

@@ -1,26 +1,15 @@
-//! Commands of clusters: who carries them out, and the small ones themselves (on/off, identify, cover, intruder alarm, meter).
+//! Commands of clusters: who carries them out, and the small ones themselves (identify, cover, intruder alarm).
 
 use std::time::{Duration, Instant};
 
-use super::foundation::{self, Heard, zcl};
+use super::frame::{self, Done, Heard, zcl};
 use super::models::{self, *};
-use super::{Device, Out, Target, groups, lighting, ota, tuya};
+use super::{Device, Out, Target, groups, lighting, ota, switching, tuya};
 use crate::zigbee::sim::bytes::{Reader, Writer};
 use crate::zigbee::types::Ieee;
 
 /// A shutter takes so long from end to end.
 const SHUTTER_WAY: Duration = Duration::from_secs(10);
-
-/// A plug counts its energy so often while something runs.
-const METER_EVERY: Duration = Duration::from_secs(10);
-
-/// What a command came to.
-pub enum Done {
-    /// Said by a default response.
-    Status(u8),
-    /// Said by a command of the cluster.
-    Answered,
-}
 
 pub fn hear(device: &mut Device, now: Instant, heard: &Heard<'_>, out: &mut Out) {
     let is_question = matches!(
@@ -29,10 +18,10 @@ pub fn hear(device: &mut Device, now: Instant, heard: &Heard<'_>, out: &mut Out)
     ) || heard.is_to_client();
     if !is_question {
         if let Some(status) = device.quirks.rejects {
-            return foundation::default_response(device, heard, status, out);
+            return frame::default_response(device, heard, status, out);
         }
         if device.quirks.lies {
-            return foundation::default_response(device, heard, zcl::SUCCESS, out);
+            return frame::default_response(device, heard, zcl::SUCCESS, out);
         }
     }
     let done = match heard.aps.cluster {
@@ -40,7 +29,7 @@ pub fn hear(device: &mut Device, now: Instant, heard: &Heard<'_>, out: &mut Out)
         IDENTIFY => identify(device, now, heard, out),
         GROUPS => groups::hear_group(device, heard, out),
         SCENES => groups::hear_scene(device, now, heard, out),
-        ON_OFF => on_off(device, now, heard),
+        ON_OFF => switching::on_off(device, now, heard),
         LEVEL => lighting::level(device, now, heard),
         COLOR => lighting::color(device, now, heard),
         COVERING => covering(device, now, heard),
@@ -53,13 +42,13 @@ pub fn hear(device: &mut Device, now: Instant, heard: &Heard<'_>, out: &mut Out)
         None => {
             let (command, cluster) = (heard.command, heard.aps.cluster);
             out.violations.push(format!("a malformed command {command:#04x} of cluster {cluster:#06x}"));
-            foundation::default_response(device, heard, zcl::MALFORMED, out);
+            frame::default_response(device, heard, zcl::MALFORMED, out);
         }
         Some(Done::Status(status)) => {
             if status == zcl::SUCCESS && !is_question {
                 device.carried_out += 1;
             }
-            foundation::default_response(device, heard, status, out);
+            frame::default_response(device, heard, status, out);
         }
         Some(Done::Answered) => {}
     }
@@ -112,7 +101,7 @@ fn identify(device: &mut Device, now: Instant, heard: &Heard<'_>, out: &mut Out)
             if left == 0 {
                 return Some(Done::Status(zcl::SUCCESS));
             }
-            foundation::respond(device, heard, 0x00, Writer::new().u16(left), out);
+            frame::respond(device, heard, 0x00, Writer::new().u16(left), out);
             return Some(Done::Answered);
         }
         0x40 => {
@@ -127,68 +116,6 @@ fn identify(device: &mut Device, now: Instant, heard: &Heard<'_>, out: &mut Out)
 fn begin_identifying(device: &mut Device, now: Instant, endpoint: u8) {
     let seconds = device.get(endpoint, IDENTIFY, 0);
     device.course(now, (endpoint, IDENTIFY, 0), 0, Duration::from_secs(seconds as u64));
-}
-
-fn on_off(device: &mut Device, now: Instant, heard: &Heard<'_>) -> Option<Done> {
-    let endpoint = heard.endpoint;
-    let mut body = Reader(heard.payload);
-    let is_on = device.get(endpoint, ON_OFF, 0) != 0;
-    let target = match heard.command {
-        0x00 => false,
-        0x01 => true,
-        0x02 => !is_on,
-        0x40 => {
-            body.u16()?;
-            false
-        }
-        0x42 => {
-            let (accept_only_when_on, on_tenths) = (body.u8()? & 1 != 0, body.u16()?);
-            body.u16()?;
-            if accept_only_when_on && !is_on {
-                return Some(Done::Status(zcl::SUCCESS));
-            }
-            device.off_at = Some(now + Duration::from_millis(100 * u64::from(on_tenths)));
-            true
-        }
-        _ => return Some(Done::Status(zcl::UNSUP_COMMAND)),
-    };
-    if heard.command != 0x42 {
-        device.off_at = None;
-    }
-    switch(device, now, endpoint, target);
-    Some(Done::Status(zcl::SUCCESS))
-}
-
-pub fn switch(device: &mut Device, now: Instant, endpoint: u8, is_on: bool) {
-    device.put(endpoint, ON_OFF, 0, is_on.into());
-    power(device, now);
-}
-
-/// The load that runs is seen in the meter.
-pub fn power(device: &mut Device, now: Instant) {
-    if !device.has_cluster(ELECTRICAL) {
-        return;
-    }
-    meter(device, now);
-    let endpoint = device.endpoints[0].spec.id;
-    let watts = if device.get(endpoint, ON_OFF, 0) != 0 { device.load_w } else { 0 };
-    device.put(endpoint, ELECTRICAL, 0x050b, watts);
-    device.put(endpoint, ELECTRICAL, 0x0508, watts * 1000 / 231);
-    device.put(endpoint, METERING, 0x0400, watts);
-    device.metered_at = (watts > 0).then(|| now + METER_EVERY);
-}
-
-/// Counts the energy of the time that went by (0.01 kWh each).
-pub fn meter(device: &mut Device, now: Instant) {
-    let Some(at) = device.metered_at.filter(|at| *at <= now) else {
-        return;
-    };
-    let endpoint = device.endpoints[0].spec.id;
-    let watts = device.get(endpoint, ELECTRICAL, 0x050b);
-    let counted = device.get(endpoint, METERING, 0);
-    // Ten seconds of 3.6 kW are 0.01 kWh; less is rounded up, so that something is seen to happen.
-    device.put(endpoint, METERING, 0, counted + (watts / 3_600).max(1));
-    device.metered_at = Some(at.max(now) + METER_EVERY);
 }
 
 fn covering(device: &mut Device, now: Instant, heard: &Heard<'_>) -> Option<Done> {

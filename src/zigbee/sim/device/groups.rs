@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::clusters::{self, Done};
-use super::foundation::{self, Heard, zcl};
+use super::frame::{self, Done, Heard, zcl};
 use super::models::{COLOR, COVERING, IDENTIFY, LEVEL, ON_OFF, SCENES};
-use super::{Device, Out};
+use super::{Device, Out, switching};
 use crate::zigbee::sim::bytes::{Reader, Writer};
 use crate::zigbee::types::GroupId;
 
@@ -86,7 +85,7 @@ pub fn hear_group(device: &mut Device, heard: &Heard<'_>, out: &mut Out) -> Opti
 fn answer(device: &mut Device, heard: &Heard<'_>, command: u8, body: Writer, out: &mut Out) -> Option<Done> {
     if heard.is_unicast() {
         device.carried_out += 1;
-        foundation::respond(device, heard, command, body, out);
+        frame::respond(device, heard, command, body, out);
     }
     Some(Done::Answered)
 }
@@ -160,7 +159,7 @@ pub fn hear_scene(device: &mut Device, now: Instant, heard: &Heard<'_>, out: &mu
                 for ((cluster, id), value) in kept {
                     device.course(now, (endpoint, cluster, id), value, takes);
                 }
-                clusters::power(device, now);
+                switching::power(device, now);
                 device.put(endpoint, SCENES, 1, scene.into());
                 device.put(endpoint, SCENES, 2, group.into());
             }

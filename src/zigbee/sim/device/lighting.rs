@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Device;
-use super::clusters::{self, Done};
-use super::foundation::{Heard, zcl};
+use super::frame::{Done, Heard, zcl};
 use super::models::{COLOR, LEVEL, ON_OFF};
+use super::{Device, switching};
 use crate::zigbee::sim::bytes::Reader;
 
 const LEVEL_MAX: i64 = 254;
@@ -56,7 +55,7 @@ pub fn level(device: &mut Device, now: Instant, heard: &Heard<'_>) -> Option<Don
         return Some(Done::Status(zcl::SUCCESS));
     }
     if with_on_off {
-        clusters::switch(device, now, endpoint, target > 0);
+        switching::switch(device, now, endpoint, target > 0);
     }
     // It is off at level 0 and remembers the last one that gave light.
     if target > 0 || !with_on_off {

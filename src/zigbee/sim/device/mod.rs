@@ -4,11 +4,13 @@
 
 mod clusters;
 mod foundation;
+mod frame;
 mod groups;
 mod lighting;
 pub mod models;
 mod ota;
 mod reporting;
+mod switching;
 mod tuya;
 mod zdo;
 
@@ -378,7 +380,7 @@ impl Device {
                 self.put(endpoint, models::ON_OFF, 0, 0);
             }
         }
-        clusters::meter(self, now);
+        switching::meter(self, now);
         ota::handle_timeout(self, now, out);
         self.report(now, out);
     }
@@ -489,7 +491,7 @@ impl Device {
     /// What is plugged in takes so many watts while it is on.
     pub fn plug_in(&mut self, now: Instant, watts: i64, out: &mut Out) {
         self.load_w = watts;
-        clusters::power(self, now);
+        switching::power(self, now);
         self.report(now, out);
     }
 

@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::clusters::Done;
-use super::foundation::{Heard, zcl};
+use super::frame::{Done, Heard, zcl};
 use super::models::OTA;
 use super::{Device, Out};
 use crate::zigbee::sim::air::{Aps, To};

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::clusters::Done;
-use super::foundation::{self, Heard, zcl};
+use super::frame::{self, Done, Heard, zcl};
 use super::models::TUYA;
 use super::{Device, Out, Recipient, Target};
 use crate::zigbee::sim::air::To;
@@ -36,7 +35,7 @@ pub fn hear(device: &mut Device, heard: &Heard<'_>, out: &mut Out) -> Option<Don
                 told = told.u8(number).u8(kind).bytes(&len.to_be_bytes()).bytes(value);
             }
             device.carried_out += 1;
-            foundation::default_response(device, heard, zcl::SUCCESS, out);
+            frame::default_response(device, heard, zcl::SUCCESS, out);
             if told.0.len() > 2 {
                 report(device, heard, told, out);
             }

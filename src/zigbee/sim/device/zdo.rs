@@ -126,18 +126,17 @@ fn answer(
         }
         0x0021 | 0x0022 => Some(w.u8(bind(device, aps.cluster == 0x0021, body)?)),
         0x0031 if device.is_router() => {
-            let (start, rows) = (usize::from(body.u8()?), surroundings());
-            Some(table(w, start, &rows, |w, row| row.encode(w)))
+            let (start, rows) = (body.u8()?, surroundings());
+            Some(w.u8(SUCCESS).page(start, &rows, ROWS, |w, row| row.encode(w)))
         }
         0x0032 if device.is_router() => {
-            let start = usize::from(body.u8()?);
+            let start = body.u8()?;
             // One row: to the coordinator, straight.
-            Some(table(w, start, &[()], |w, ()| w.u16(0).u8(0).u16(0)))
+            Some(w.u8(SUCCESS).page(start, &[()], ROWS, |w, ()| w.u16(0).u8(0).u16(0)))
         }
         0x0033 => {
-            let (start, rows) = (usize::from(body.u8()?), device.bindings.clone());
-            let ieee = device.ieee;
-            Some(table(w, start, &rows, |w, row| {
+            let (start, ieee) = (body.u8()?, device.ieee);
+            Some(w.u8(SUCCESS).page(start, &device.bindings, ROWS, |w, row| {
                 let head = w.u64(ieee.0).u8(row.endpoint).u16(row.cluster);
                 match row.target {
                     Target::Group(group) => head.u8(1).u16(group.0),
@@ -232,12 +231,4 @@ fn bind(device: &mut Device, is_bind: bool, body: &mut Reader<'_>) -> Option<u8>
         device.bindings.push(binding);
     }
     Some(SUCCESS)
-}
-
-/// A page of a table: how many rows there are, which these are.
-pub fn table<T>(w: Writer, start: usize, rows: &[T], encode: impl Fn(Writer, &T) -> Writer) -> Writer {
-    let page = rows.get(start..).unwrap_or_default();
-    let page = &page[..page.len().min(ROWS)];
-    let head = w.u8(SUCCESS).u8(rows.len() as u8).u8(start as u8).u8(page.len() as u8);
-    page.iter().fold(head, encode)
 }

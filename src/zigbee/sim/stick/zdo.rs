@@ -259,14 +259,14 @@ impl Stick {
             }
             0x0031 => {
                 let rows = world.neighbours_of_coordinator();
-                page(w, body.u8()?.into(), &rows, 3, |w, row| row.encode(w))
+                w.u8(SUCCESS).page(body.u8()?, &rows, 3, |w, row| row.encode(w))
             }
             0x0032 => {
                 // A row for each device: active, through its parent.
                 let rows: Vec<Nwk> = self.addresses().into_iter().map(|(_, row)| row.nwk).collect();
-                page(w, body.u8()?.into(), &rows, 10, |w, nwk| w.u16(nwk.0).u8(0).u16(nwk.0))
+                w.u8(SUCCESS).page(body.u8()?, &rows, 10, |w, nwk| w.u16(nwk.0).u8(0).u16(nwk.0))
             }
-            0x0033 => page(w, body.u8()?.into(), &[(); 0], 3, |w, ()| w),
+            0x0033 => w.u8(SUCCESS).page(body.u8()?, &[(); 0], 3, |w, ()| w),
             0x0038 => {
                 let (channels, duration) = (body.u32()?, body.u8()?);
                 (duration <= 5).then_some(())?;
@@ -341,11 +341,4 @@ impl Stick {
             _ => {}
         }
     }
-}
-
-fn page<T>(w: Writer, start: usize, rows: &[T], len: usize, encode: impl Fn(Writer, &T) -> Writer) -> Writer {
-    let page = rows.get(start..).unwrap_or_default();
-    let page = &page[..page.len().min(len)];
-    let head = w.u8(SUCCESS).u8(rows.len() as u8).u8(start as u8).u8(page.len() as u8);
-    page.iter().fold(head, encode)
 }
