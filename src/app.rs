@@ -155,7 +155,7 @@ impl Hub {
         let guarding = tokio::spawn(gate.follow());
         let [hearing, aggregating] = tooling.spawn();
         let is_simulated = home.radios().iter().any(|radio| radio.backend == Backend::Simulated);
-        let furnishing = is_simulated.then(|| tokio::spawn(furnish::furnish(home.clone())));
+        let furnishing = is_simulated.then(|| tokio::spawn(furnish::furnish(home.clone(), store.clone())));
         let watching = watcher.map(|watcher| tokio::spawn(watcher.run()));
         tokio::pin!(serving);
         let left = tokio::select! {

@@ -1,7 +1,7 @@
-//! The simulated house: which devices stand in it, what they are called and where. Lets them in when its radio is up; what an owner
-//! has said of a device since stays.
+//! The simulated house: which devices stand in it, what they are called and where, and which are still in their boxes. Lets them in
+//! when its radio is up; what an owner has said of a device since stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Door, Principal};
 use crate::home::{Backend, DeviceEdit, Heard, Keeper, PairingWish, RadioStatus, RoomEdit};
-use crate::zigbee::sim::{MODELS, Model};
+use crate::store::{DeviceRecord, Store};
+use crate::zigbee::sim::Model;
 
 /// Models of the simulator with what each is called, and its room.
 const FURNITURE: &[(&str, &str, &str)] = &[
@@ -25,29 +26,51 @@ const FURNITURE: &[(&str, &str, &str)] = &[
     ("unknown", "cellar box", "Cellar"),
 ];
 
+/// Models in their boxes, each once. They join when somebody opens the house for something new, who says what they are called.
+const BOXES: &[&str] = &["bulb", "climate", "plug"];
+
 /// How long its devices may take to come in, all together.
 const JOIN_S: u16 = 120;
 
 /// The devices of the house, in the order in which the simulator numbers them.
-pub fn models() -> Vec<&'static Model> {
-    FURNITURE.iter().filter_map(|(model, ..)| MODELS.iter().find(|one| one.name == *model)).collect()
+pub struct Stock {
+    pub standing: Vec<&'static Model>,
+    pub boxed: Vec<&'static Model>,
+}
+
+/// What stands in the house and what is in its box. Whatever an owner has unpacked once stands in the house.
+pub async fn stock(store: &Store) -> Stock {
+    let mut stock = Stock { standing: Vec::new(), boxed: Vec::new() };
+    let furniture = FURNITURE.len();
+    for (at, (model, id)) in addressed().enumerate() {
+        // Where the store cannot be read, the box stays closed.
+        let is_known = async || store.get::<DeviceRecord>(&id).await.is_ok_and(|record| record.is_some());
+        let place = if at < furniture || is_known().await { &mut stock.standing } else { &mut stock.boxed };
+        place.push(model);
+    }
+    stock
+}
+
+/// All models, those in boxes last, with their ids.
+fn addressed() -> impl Iterator<Item = (&'static Model, String)> {
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    let names = FURNITURE.iter().map(|(name, ..)| name).chain(BOXES);
+    names.filter_map(|name| Model::by_name(name)).map(move |model| {
+        let number = seen.entry(model.name).or_default();
+        *number += 1;
+        (model, format!("0x{:016x}", model.oui | *number))
+    })
 }
 
 /// Ids with names and rooms.
 fn places() -> BTreeMap<String, (&'static str, &'static str)> {
-    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    let named = models().into_iter().zip(FURNITURE).map(|(model, (_, name, room))| {
-        let number = seen.entry(model.name).or_default();
-        *number += 1;
-        (format!("0x{:016x}", model.oui | *number), (*name, *room))
-    });
-    named.collect()
+    addressed().zip(FURNITURE).map(|((_, id), (_, name, room))| (id, (*name, *room))).collect()
 }
 
 /// Lets the devices in and puts them into their places; ends when all have come, or the time is over.
-pub async fn furnish(home: Keeper) {
+pub async fn furnish(home: Keeper, store: Store) {
     let mut news = home.subscribe();
-    let mut missing = places();
+    let mut missing: BTreeSet<_> = addressed().map(|(_, id)| id).take(stock(&store).await.standing.len()).collect();
     let is_up = |home: &Keeper| {
         home.radios().iter().any(|radio| radio.backend == Backend::Simulated && radio.status == RadioStatus::Up)
     };
@@ -78,14 +101,15 @@ pub async fn furnish(home: Keeper) {
 }
 
 /// Puts those that have come and told what they are into their places.
-async fn place(home: &Keeper, missing: &mut BTreeMap<String, (&'static str, &'static str)>) {
+async fn place(home: &Keeper, missing: &mut BTreeSet<String>) {
     let come: Vec<_> = home.devices().iter().filter(|device| device.interviewed).cloned().collect();
+    let places = places();
     for device in come {
-        let Some((name, room)) = missing.remove(&*device.id.0) else { continue };
         // One that has a place was put there by its owner, or by us before.
-        if device.room.is_some() {
+        if !missing.remove(&*device.id.0) || device.room.is_some() {
             continue;
         }
+        let Some((name, room)) = places.get(&*device.id.0) else { continue };
         if let Err(error) = put(home, &device.id.0, name, room).await {
             tracing::warn!(device = %device.id, %error.message, "a simulated device has no place");
         }
@@ -114,8 +138,27 @@ mod tests {
 
     #[test]
     fn every_piece_has_a_model_and_a_name_of_its_own() {
-        assert_eq!(models().len(), FURNITURE.len(), "every model is one of the simulator's");
+        assert_eq!(addressed().count(), FURNITURE.len() + BOXES.len(), "every model is one of the simulator's");
         let names: BTreeSet<_> = FURNITURE.iter().map(|(_, name, _)| name.to_lowercase()).collect();
         assert_eq!((names.len(), places().len()), (FURNITURE.len(), FURNITURE.len()));
+    }
+
+    #[tokio::test]
+    async fn what_was_unpacked_once_stands_in_the_house() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
+        let names = |models: &[&Model]| models.iter().map(|model| model.name).collect::<Vec<_>>();
+        let fresh = stock(&store).await;
+        assert_eq!((fresh.standing.len(), names(&fresh.boxed)), (FURNITURE.len(), BOXES.to_vec()));
+        let (_, id) = addressed().nth(FURNITURE.len() + 1).expect("the second box");
+        store
+            .put(DeviceRecord { id, name: "hall climate".into(), ..DeviceRecord::default() }, None)
+            .await
+            .expect("a write");
+        let later = stock(&store).await;
+        assert_eq!(names(&later.boxed), ["bulb", "plug"]);
+        assert_eq!(names(&later.standing).last(), Some(&"climate"));
+        // Numbers count among devices of a model: that holds while there is one box of each.
+        assert_eq!(BOXES.iter().collect::<BTreeSet<_>>().len(), BOXES.len());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::adapters::devices::zigbee::{self, Stick, Zigbee};
 use crate::adapters::devices::zigbee2mqtt::{Settings, Zigbee2mqtt};
-use crate::app::furnish;
+use crate::app::furnish::{self, Stock};
 use crate::common::config::{self, Config, Mqtt, ZigbeeBackend};
 use crate::home::DeviceSource;
 use crate::store::Store;
@@ -34,7 +34,7 @@ pub async fn sources(config: &Config, store: &Store) -> Vec<Arc<dyn DeviceSource
         Choice::Direct => vec![direct(config, store)],
         Choice::Zigbee2mqtt => vec![zigbee2mqtt(&config.mqtt)],
         Choice::Either => vec![direct(config, store), zigbee2mqtt(&config.mqtt)],
-        Choice::Simulated => vec![simulated(store)],
+        Choice::Simulated => vec![simulated(store).await],
     }
 }
 
@@ -60,11 +60,10 @@ fn direct(config: &Config, store: &Store) -> Arc<dyn DeviceSource> {
     Arc::new(source.restoring(config.zigbee.restore).with_images(config.zigbee.ota_folder.clone()))
 }
 
-fn simulated(store: &Store) -> Arc<dyn DeviceSource> {
-    let make = |now| {
-        let devices = furnish::models();
-        Simulator::new(SimConfig { devices, ..SimConfig::default() }, SEED, now)
-    };
+async fn simulated(store: &Store) -> Arc<dyn DeviceSource> {
+    let Stock { standing, boxed } = furnish::stock(store).await;
+    let config = SimConfig { devices: standing, boxed, ..SimConfig::default() };
+    let make = move |now| Simulator::new(config.clone(), SEED, now);
     let stick = Stick::Simulated(Box::new(make));
     Arc::new(Zigbee::new(stick, None, store.clone(), Arc::new(Catalogue::new())))
 }

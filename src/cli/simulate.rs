@@ -94,7 +94,7 @@ fn config(args: &Args) -> anyhow::Result<SimConfig> {
     let nv = args.nv.as_deref().map(load).transpose()?.flatten();
     let devices = args.devices.as_deref().map_or_else(|| Ok(MODELS.iter().collect()), devices)?;
     let latency = Duration::from_secs_f64(args.latency_ms / 1e3);
-    Ok(SimConfig { generation, latency, devices, auto_join: !args.shy, nv, line, air })
+    Ok(SimConfig { generation, latency, devices, boxed: Vec::new(), auto_join: !args.shy, nv, line, air })
 }
 
 fn devices(list: &str) -> anyhow::Result<Vec<&'static Model>> {
@@ -289,28 +289,31 @@ impl Speaker {
                 .to_string(),
             false => format!("{seconds:9.3} {}{who}: {what}", if is_violation { "VIOLATION " } else { "" }),
         };
-        let mut out = io::stdout().lock();
-        // Nobody listens any more: that is no reason to stop the stick.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        print(&line);
     }
 
     fn greet(&self, name: &str) {
-        match self.json {
-            true => println!("{}", json!({"listening": name})),
-            false => println!("The stick is at {name}. Orders: help. Stop with Ctrl-C."),
-        }
+        print(&match self.json {
+            true => json!({"listening": name}).to_string(),
+            false => format!("The stick is at {name}. Orders: help. Stop with Ctrl-C."),
+        });
     }
 
     fn answer(&self, order: &str, answer: Result<String, String>) {
-        let mut out = io::stdout().lock();
         let line = match (self.json, answer) {
             (true, Ok(answer)) => json!({"order": order, "answer": answer}).to_string(),
             (true, Err(error)) => json!({"order": order, "error": error}).to_string(),
             (false, Ok(answer)) if answer.is_empty() => return,
             (false, Ok(answer) | Err(answer)) => answer,
         };
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        print(&line);
     }
+}
+
+fn print(line: &str) {
+    let mut out = io::stdout().lock();
+    // Nobody listens any more: that is no reason to stop the stick.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// What other threads say.

@@ -100,6 +100,62 @@ async fn a_simulated_house_is_furnished_obeys_and_is_the_same_after_a_kill() {
 }
 
 #[tokio::test]
+async fn what_is_in_its_box_joins_when_somebody_opens_the_house_and_stays() {
+    let house = House::new(SIMULATED);
+    let process = house.serve().await;
+    let address = process.address().await;
+    let mut client = Client::v2(address).await;
+    let payload = json!({ "topics": ["pairing"], "snapshot": false });
+    client.send(&json!({ "action": "subscribe", "request_id": "s", "payload": payload })).await;
+    assert_eq!(client.one("s").await["status"], "complete");
+    let closed = async |client: &mut Client| {
+        soon("a closed house", async {
+            loop {
+                let told = client.frame().await["event"]["record"].clone();
+                if told["event"] == "closed" {
+                    return;
+                }
+            }
+        })
+        .await;
+    };
+    closed(&mut client).await;
+    let furnished = devices(address).await;
+    assert!(furnished.len() == 10 && furnished.iter().all(|device| device["room"].is_string()), "{furnished:?}");
+
+    let pairing = Process::start(asking(address, &["devices", "pair", "--seconds", "60"]), "");
+    let (mut steps, mut newcomer) = (Vec::new(), None);
+    while newcomer.is_none() {
+        let event = soon("the interview", client.frame()).await["event"].clone();
+        match event["record"]["event"].as_str() {
+            Some("step") => steps.push(event["record"]["step"].as_str().unwrap_or_default().to_owned()),
+            Some("interviewed") => newcomer = event["key"].as_str().map(str::to_owned),
+            _ => {}
+        }
+    }
+    assert_eq!(steps, ["node", "endpoints", "clusters", "basic", "binding", "reporting"]);
+    let ended = pairing.ended().await;
+    assert_eq!(ended.code(), Some(0), "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("has joined") && ended.out.contains("is ready"), "{}", ended.out);
+    let id = newcomer.expect("it has been waited for");
+    let is_new = |device: &&Value| device["id"] == *id && device["room"].is_null();
+    let name = devices(address).await.iter().find(is_new).expect("a device without a room")["name"].clone();
+    // What was unpacked once stands in the house.
+    process.signal(Signal::KILL);
+    process.ended().await;
+    let process = house.serve().await;
+    let address = process.address().await;
+    soon("the newcomer", async {
+        while !devices(address).await.iter().any(|device| device["id"] == *id && device["name"] == name) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_person_says_it_to_the_assistant_and_it_happens() {
     let house = House::new(SIMULATED);
     let process = house.serve().await;

@@ -49,6 +49,8 @@ pub struct SimConfig {
     pub latency: Duration,
     /// By the names of [`MODELS`]; the same several times where several are wanted.
     pub devices: Vec<&'static Model>,
+    /// Still in their boxes: they come out one after the other when the house is opened once more, or by an order.
+    pub boxed: Vec<&'static Model>,
     /// Unpaired devices join by themselves when they may.
     pub auto_join: bool,
     /// What the stick remembers; `None`: fresh from the shop.
@@ -63,6 +65,7 @@ impl Default for SimConfig {
             generation: Generation::V3x0,
             latency: Duration::from_millis(5),
             devices: MODELS.iter().collect(),
+            boxed: Vec::new(),
             auto_join: true,
             nv: None,
             line: LineFaults::default(),
@@ -94,7 +97,10 @@ impl Simulator {
         for model in &config.devices {
             world.place(model);
         }
-        let tables_len = TABLES_LEN.max(config.devices.len() + 10);
+        for model in &config.boxed {
+            world.keep_boxed(model);
+        }
+        let tables_len = TABLES_LEN.max(world.devices.len() + 10);
         Simulator {
             stick: Stick::new(config.generation, HARDWARE, config.nv, tables_len, seed ^ 0x51),
             world,

@@ -23,6 +23,56 @@ fn a_device_joins_only_while_it_may_and_says_where_it_is() {
 }
 
 #[test]
+fn what_is_in_its_box_joins_when_the_house_is_opened_again_one_after_the_other() {
+    let model = |name| Model::by_name(name).expect("a model");
+    let boxed = vec![model("bulb"), model("climate")];
+    let mut host = Host::new(SimConfig { devices: vec![model("bulb")], boxed, ..SimConfig::default() });
+    let is_in = |host: &Host, name| host.sim.device(name).expect("a device").membership.is_some();
+    let all = |host: &Host| ["bulb", "bulb2", "climate"].map(|name| is_in(host, name));
+    host.form();
+    host.permit(60);
+    host.pass(30 * SECOND);
+    host.permit(60);
+    host.pass(20 * SECOND);
+    assert_eq!(all(&host), [true, false, false], "to hold the door open is not to open it");
+    host.permit(0);
+    host.pass(SECOND);
+    host.permit(60);
+    host.pass(3 * SECOND);
+    assert_eq!(all(&host), [true, true, false], "the first is unpacked");
+    host.permit(0);
+    host.pass(20 * SECOND);
+    assert_eq!(all(&host), [true, true, false], "the door was closed before the second");
+    host.permit(60);
+    host.pass(3 * SECOND);
+    assert_eq!(all(&host), [true; 3]);
+    // Once unpacked it is a device as others are.
+    host.sim.order(host.now, "leave bulb2").expect("an order");
+    host.pass(SECOND);
+    host.permit(0);
+    host.permit(60);
+    host.pass(SECOND);
+    assert_eq!(all(&host), [true; 3]);
+    assert_eq!(host.sim.violations(), 0);
+}
+
+#[test]
+fn a_table_of_a_large_house_counts_no_further_than_its_byte() {
+    let mut host = Host::home(Generation::V3x0, &["bulb"]);
+    for _ in 0..300 {
+        let bulb = host.sim.world.place(Model::by_name("bulb").expect("a model"));
+        host.sim.world.devices[bulb].membership = host.sim.world.devices[0].membership;
+    }
+    let mut page = |start: u8| {
+        assert_eq!(host.ask(5, 0x31, &[0, 0, start]).expect("an answer").data, [0]);
+        host.pass(SECOND);
+        host.take(5, 0xb1).expect("neighbours")[3..6].to_vec()
+    };
+    assert_eq!(page(0), [255, 0, 3]);
+    assert_eq!(page(254), [255, 254, 1]);
+}
+
+#[test]
 fn a_command_is_done_confirmed_and_answered_in_the_time_of_its_hops() {
     let mut host = Host::home(Generation::V3x0, &["bulb"]);
     let began = host.now;

@@ -13,6 +13,9 @@ const SCAN: Duration = Duration::from_millis(120);
 /// A device without a key goes away again (`apsSecurityTimeOutPeriod` and more).
 const KEY_WAIT: Duration = Duration::from_secs(5);
 
+/// People take so long to unpack a device, once they have opened the house for it.
+const UNPACKING: Duration = Duration::from_secs(2);
+
 /// `bdbcMinCommissioningTime`, s.
 const STEERING_S: u8 = 180;
 
@@ -29,8 +32,13 @@ impl World {
 
     /// The coordinator lets devices in; 0 closes.
     pub fn open_coordinator(&mut self, now: Instant, seconds: u8) {
+        let was_open = self.coordinator_is_open(now);
         self.coordinator_open_until = open_until(now, seconds);
         self.invite(now, seconds);
+        if seconds > 0 && !was_open {
+            self.openings += 1;
+            self.unpack(now);
+        }
     }
 
     pub(super) fn open_router(&mut self, now: Instant, device: usize, seconds: u8) {
@@ -46,15 +54,31 @@ impl World {
         if seconds == 0 || !self.auto_join {
             return;
         }
-        for (place, device) in (0..self.devices.len()).enumerate() {
+        for device in 0..self.devices.len() {
             let is_free = self.devices[device].membership.is_none() && self.radios[device].threshold.is_none();
-            let is_waiting =
-                self.agenda.values().any(|h| matches!(h, Happening::Scan { device: scanning } if *scanning == device));
-            if is_free && self.devices[device].is_on && !is_waiting {
+            let is_ready = is_free && self.devices[device].is_on && !self.boxed.contains(&device);
+            if is_ready && !self.will_scan(device) {
                 // People put one after the other into their plug.
-                self.plan(now + SCAN + Duration::from_millis(150) * place as u32, Happening::Scan { device });
+                self.plan(now + SCAN + Duration::from_millis(150) * device as u32, Happening::Scan { device });
             }
         }
+    }
+
+    /// The house is opened for what stands in it the first time. Whoever opens it again has something new: what finds it
+    /// closed by then stays in its box for the next time.
+    fn unpack(&mut self, now: Instant) {
+        if self.openings == 1 || !self.auto_join {
+            return;
+        }
+        for (before, device) in (1..).zip(self.boxed.clone()) {
+            if !self.will_scan(device) {
+                self.plan(now + UNPACKING * before, Happening::Scan { device });
+            }
+        }
+    }
+
+    fn will_scan(&self, device: usize) -> bool {
+        self.agenda.values().any(|h| matches!(h, Happening::Scan { device: scanning } if *scanning == device))
     }
 
     /// A person makes a device look for a network: a new one, or one that was reset.
@@ -92,6 +116,7 @@ impl World {
         let Some(parent) = parent else {
             return self.tell(at, &name, "finds no open network");
         };
+        self.boxed.remove(&device);
         let nwk = self.free_nwk();
         self.radios[device].threshold = Some(Threshold { nwk, parent });
         self.tell(at, &name, format!("asks to come in as {nwk}"));

@@ -181,6 +181,10 @@ pub struct World {
     pub faults: AirFaults,
     /// Unpaired devices join by themselves as soon as somebody lets them.
     pub auto_join: bool,
+    /// Devices in their boxes.
+    boxed: BTreeSet<usize>,
+    /// How often the coordinator was opened.
+    openings: u64,
     radios: Vec<Radio>,
     latency: Duration,
     chance: Chance,
@@ -208,6 +212,8 @@ impl World {
             devices: Vec::new(),
             faults: AirFaults::default(),
             auto_join: true,
+            boxed: BTreeSet::new(),
+            openings: 0,
             radios: Vec::new(),
             latency,
             chance: Chance::new(seed),
@@ -234,6 +240,12 @@ impl World {
         self.devices.push(Device::new(model, name, Ieee(model.oui | (same + 1))));
         self.radios.push(Radio::default());
         self.devices.len() - 1
+    }
+
+    /// As [`World::place`], in its box: it does not come in with the others.
+    pub fn keep_boxed(&mut self, model: &'static Model) {
+        let device = self.place(model);
+        self.boxed.insert(device);
     }
 
     pub fn find(&self, name: &str) -> Option<usize> {
