@@ -50,7 +50,7 @@ impl Definitions for Catalogue {
             own.description = text("d").or(own.description);
         }
         let is_whole = own.is_whole;
-        Arc::new(if is_whole { own } else { own.filled(identity) })
+        Arc::new(if is_whole { own } else { own.filled(unknown::from_clusters(identity)) })
     }
 }
 

@@ -329,6 +329,35 @@ fn whoever_nobody_knows_is_made_out_of_clusters() {
 }
 
 #[test]
+fn a_siren_and_a_motor_take_parts_and_nothing_else() {
+    let siren = Device::new(identity("WarningDevice", "HEIMAN", &[(1, &[0, 1, 3, 0x500, 0x502], &[])]));
+    let motor = Device::new(identity("SIN-4-RS-20", "NodOn", &[(1, &[0, 3, 0x102], &[])]));
+    let parts = [(siren, "warning", json!({ "mode": "stop" })), (motor, "cover_mode", json!({ "reversed": true }))];
+    for (device, name, good) in parts {
+        assert!(device.set(json!({ (name): good })).is_ok(), "{name}");
+        for bad in [json!("stop"), json!(false), json!(null), json!([])] {
+            assert!(device.set(json!({ (name): bad })).is_err(), "{name} {bad}");
+        }
+    }
+}
+
+#[test]
+fn whoever_nobody_knows_has_each_property_once() {
+    let properties = |device: &Device| {
+        let capabilities = device.definition.capabilities(&device.identity);
+        capabilities.into_iter().map(|one| one.property.to_string()).collect::<Vec<_>>()
+    };
+    // As alarms have them that sell several things in one case.
+    let mut far = Device::new(identity("X-9000", "Nobody", &[(20, &[6], &[]), (35, &[6], &[]), (240, &[6], &[])]));
+    assert_eq!(properties(&far), ["state_20", "state_35", "state_240"]);
+    assert_eq!(far.told(240, 6, &[(0, DataType::Bool, true.into())]), json!({ "state_240": "ON" }));
+    assert_eq!(far.commands(json!({ "state_35": "OFF" })), [(35, 6, 0, vec![])]);
+    let lock = Device::new(identity("X-9000", "Nobody", &[(1, &[6, 0x101], &[])]));
+    assert_eq!(properties(&lock), ["state"]);
+    assert_eq!(lock.commands(json!({ "state": "LOCK" })), [(1, 0x101, 0, vec![0])]);
+}
+
+#[test]
 fn every_definition_bears_anything() {
     let catalogue = Catalogue::new();
     let endpoints: &[(u8, &[u16], &[u16])] = &[(

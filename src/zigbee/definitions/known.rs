@@ -10,7 +10,7 @@ use crate::zigbee::definitions::convert::{self, Context, Convert, Meta, Request,
 use crate::zigbee::definitions::exposes::{self, GET, SET, STATE};
 use crate::zigbee::definitions::steps::{self, Step};
 use crate::zigbee::definitions::table::Fact;
-use crate::zigbee::definitions::{Decoded, Definition, Heard, Identity, Memory, Plan, Read, Refusal, Setup, unknown};
+use crate::zigbee::definitions::{Decoded, Definition, Heard, Identity, Memory, Plan, Read, Refusal, Setup};
 use crate::zigbee::types::{AttributeId, ClusterId, Endpoint};
 
 /// What is set is not a property, and says how the others are set.
@@ -63,9 +63,8 @@ impl Known {
         }
     }
 
-    /// With what the clusters of a device give beside what the table's blocks do.
-    pub fn filled(mut self, identity: &Identity) -> Known {
-        let other = unknown::from_clusters(identity);
+    /// With what another knows of the same device beside what the table's blocks do.
+    pub fn filled(mut self, other: Known) -> Known {
         let has = |property: &str| self.capabilities.iter().any(|capability| *capability.property == *property);
         let added: Vec<_> = other.capabilities.into_iter().filter(|capability| !has(&capability.property)).collect();
         let wanted = |block: &dyn Convert| added.iter().any(|capability| block.access(&capability.name) != 0);

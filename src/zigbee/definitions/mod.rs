@@ -4,6 +4,7 @@
 mod catalogue;
 mod convert;
 mod exposes;
+mod kinds;
 mod known;
 mod steps;
 mod table;

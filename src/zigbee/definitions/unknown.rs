@@ -1,14 +1,12 @@
 //! Devices that nobody knows, made out of their clusters: what a cluster is for, it can be used for.
 
-use serde_json::json;
-
-use crate::common::capability::{Capability, CapabilityKind, Category, Domain};
+use crate::common::capability::{Capability, Category};
 use crate::zigbee::definitions::Identity;
 use crate::zigbee::definitions::convert::{Convert, Traits, generic};
 use crate::zigbee::definitions::exposes::{GET, SET, STATE};
 use crate::zigbee::definitions::known::Known;
 use crate::zigbee::definitions::steps::Step;
-use crate::zigbee::types::{ClusterId, Endpoint};
+use crate::zigbee::types::Endpoint;
 
 /// A device of whose model nothing is known but what it said itself.
 pub fn from_clusters(identity: &Identity) -> Known {
@@ -61,31 +59,31 @@ fn capability(row: &generic::Row, endpoint: Option<&'static str>) -> Capability 
 
 /// Endpoints are called by their numbers.
 fn number_word(endpoint: Endpoint) -> &'static str {
-    const WORDS: [&str; 17] =
-        ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
-    WORDS.get(usize::from(endpoint.0)).copied().unwrap_or("17")
+    static DIGITS: [[u8; 3]; 256] = digits();
+    let number = endpoint.0;
+    let zeros = usize::from(number < 100) + usize::from(number < 10);
+    std::str::from_utf8(&DIGITS[usize::from(number)][zeros..]).expect("digits are ASCII")
 }
 
-/// Kinds that several rows have.
-pub fn numeric(min: Option<f64>, max: Option<f64>) -> CapabilityKind {
-    CapabilityKind::Numeric { min, max, step: None, presets: Vec::new() }
+const fn digits() -> [[u8; 3]; 256] {
+    let mut all = [[0; 3]; 256];
+    let mut number = 0;
+    while number < all.len() {
+        let [hundreds, tens, ones] = [number / 100, number / 10 % 10, number % 10];
+        all[number] = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8];
+        number += 1;
+    }
+    all
 }
 
-pub fn flag() -> CapabilityKind {
-    CapabilityKind::Binary { value_on: json!(true), value_off: json!(false), value_toggle: None }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub fn on_off(on: &str, off: &str, toggle: Option<&str>) -> CapabilityKind {
-    CapabilityKind::Binary { value_on: json!(on), value_off: json!(off), value_toggle: toggle.map(|word| json!(word)) }
-}
-
-pub fn words(words: &[&str]) -> CapabilityKind {
-    CapabilityKind::Enum { values: words.iter().map(|word| (*word).into()).collect() }
-}
-
-/// What an endpoint is in the house, by its clusters and its device id.
-pub fn domain(inputs: &[ClusterId], device: u16) -> Domain {
-    let is_lamp = matches!(device, 0x0100..=0x010d | 0x0200 | 0x0210 | 0x0220) && device != 0x0103 && device != 0x0104;
-    let has = |id: u16| inputs.contains(&ClusterId(id));
-    if has(0x0300) || is_lamp && has(0x0008) || has(0x0008) && !has(0x0102) { Domain::Light } else { Domain::Switch }
+    #[test]
+    fn every_endpoint_is_called_by_its_number() {
+        for number in 0..=u8::MAX {
+            assert_eq!(number_word(Endpoint(number)), number.to_string());
+        }
+    }
 }

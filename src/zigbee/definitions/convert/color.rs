@@ -218,7 +218,9 @@ pub fn hex_of_xy(x: f64, y: f64) -> Json {
 fn rgb(color: &Json, hue: Option<f64>, saturation: Option<f64>) -> Option<[f64; 3]> {
     if let Some(text) = color.as_str().or_else(|| color.get("hex").and_then(Json::as_str)) {
         let digits = text.trim_start_matches('#');
-        let packed = u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 6)?;
+        // A number may have a sign, a colour has none.
+        let is_colour = digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let packed = u32::from_str_radix(digits, 16).ok().filter(|_| is_colour)?;
         let [_, r, g, b] = packed.to_be_bytes();
         return Some([r, g, b].map(|part| f64::from(part) / 255.0));
     }
@@ -369,7 +371,9 @@ mod tests {
             assert_eq!(rgb(&json!({}), Some(hue), Some(100.0)), Some(expected), "{hue}");
         }
         assert_eq!(rgb(&json!({}), Some(0.0), Some(0.0)), Some([1.0, 1.0, 1.0]));
-        assert_eq!(rgb(&json!({ "hex": "red" }), None, None), None);
+        for rubbish in ["red", "#+ff000", "#ff00", "#ff00000", ""] {
+            assert_eq!(rgb(&json!({ "hex": rubbish }), None, None), None, "{rubbish}");
+        }
         for hex in ["#ff0000", "#00ff00", "#0000ff", "#ffffff", "#ff8040"] {
             let (x, y) = xy(&json!(hex)).expect("a colour");
             let back = hex_of_xy(x, y);

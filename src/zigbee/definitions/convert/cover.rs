@@ -136,6 +136,9 @@ impl Convert for Mode {
         plan: &mut Plan,
     ) -> Result<(), Refusal> {
         let Some(value) = request.take("cover_mode") else { return Ok(()) };
+        if !value.is_object() {
+            return Err(refusal("cover_mode", "it takes {reversed, calibration, maintenance, led}"));
+        }
         let flag = |name: &str| u64::from(value.get(name).and_then(Json::as_bool).unwrap_or(false));
         let mode = flag("reversed") | flag("calibration") << 1 | flag("maintenance") << 2 | flag("led") << 3;
         let endpoint = context.endpoint(request.endpoint(), COVERING);

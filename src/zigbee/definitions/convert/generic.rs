@@ -3,8 +3,8 @@
 use super::energy::{ELECTRICAL, METERING};
 use super::*;
 use crate::common::capability::{CapabilityKind, Domain};
+use crate::zigbee::definitions::kinds::{domain, flag, numeric, on_off, words};
 use crate::zigbee::definitions::steps::{self, Act, Step};
-use crate::zigbee::definitions::unknown::{domain, flag, numeric, on_off, words};
 
 const HOUR_S: u16 = 3600;
 
@@ -65,8 +65,9 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
             rows.push(Row { endpoint: endpoint.endpoint, cluster, name, kind, access, unit, part_of, is_diagnostic });
         };
         let all = STATE | SET | GET;
-        let is_cover = has(0x0102);
-        if has(0x0006) && !is_cover {
+        // Of a cover and of a lock, `state` is another thing.
+        let (is_cover, is_lock) = (has(0x0102), has(0x0101));
+        if has(0x0006) && !is_cover && !is_lock {
             let of = domain(&endpoint.inputs, endpoint.device);
             push(0x0006, "state", on_off("ON", "OFF", Some("TOGGLE")), all, None, Some(of));
             if of == Domain::Light && has(0x0008) {
@@ -98,7 +99,7 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
             push(0x0102, "state", words(&["OPEN", "CLOSE", "STOP"]), STATE | SET, None, Some(Domain::Cover));
             push(0x0102, "position", numeric(Some(0.0), Some(100.0)), all, Some("%"), Some(Domain::Cover));
         }
-        if has(0x0101) {
+        if is_lock {
             push(0x0101, "state", on_off("LOCK", "UNLOCK", None), all, None, Some(Domain::Lock));
         }
         if has(0x0201) {

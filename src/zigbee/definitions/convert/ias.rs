@@ -193,6 +193,10 @@ impl Convert for Warning {
             plan.reads.extend(context.read(request.endpoint(), WARNING, &[MAX_DURATION]));
         }
         let Some(value) = request.take("warning") else { return Ok(()) };
+        // What has no parts would be the emergency, all of whose parts are left out; the word `stop`, too.
+        if !value.is_object() {
+            return Err(refusal("warning", "it takes {mode, level, strobe, duration}"));
+        }
         let word = |name: &str, default: &str, words: &[&str]| {
             let word = value.get(name).and_then(Json::as_str).unwrap_or(default).to_lowercase();
             let at = words.iter().position(|other| *other == word);
