@@ -141,7 +141,7 @@ fn a_colour_lamp() {
     );
     assert_eq!(lamp.commands(json!({ "color_temp": 370, "transition": 1 })), [(11, 0x300, 0x0a, vec![0x72, 1, 10, 0])]);
     assert_eq!(lamp.commands(json!({ "effect": "candle" })), [(11, 0xfc03, 0, vec![0x21, 0, 1, 1])]);
-    assert_eq!(lamp.commands(json!({ "effect": "blink" })), [(11, 3, 0x40, vec![0, 1])]);
+    assert_eq!(lamp.commands(json!({ "effect": "blink" })), [(11, 3, 0x40, vec![0, 0])]);
     let both = lamp.commands(json!({ "state": "ON", "brightness": 254, "color_temp": "coolest" }));
     assert_eq!(both.iter().map(|(_, cluster, id, _)| (*cluster, *id)).collect::<Vec<_>>(), [(8, 4), (0x300, 0x0a)]);
     let told = lamp.told(
@@ -326,6 +326,55 @@ fn whoever_nobody_knows_is_made_out_of_clusters() {
     }
     let nothing = Device::new(identity("", "", &[]));
     assert_eq!(nothing.definition.capabilities(&nothing.identity), []);
+}
+
+#[test]
+fn a_lamp_with_two_ends_is_told_at_the_end_that_is_meant() {
+    let ends: &[(u8, &[u16], &[u16])] =
+        &[(1, &[0], &[]), (11, &[3, 6, 8, 0x300, 0xfc03], &[]), (12, &[3, 6, 8, 0x300, 0xfc03], &[])];
+    let mut lamp = Device::new(identity("LGT001", "Signify Netherlands B.V.", ends));
+    assert_eq!(lamp.commands(json!({ "effect_front": "candle" })), [(12, 0xfc03, 0, vec![0x21, 0, 1, 1])]);
+    let plan = lamp.set(json!({ "effect_back": "finish_effect" })).expect("it can be set");
+    let commands: Vec<_> = plan.commands.iter().map(command).collect();
+    assert_eq!(commands, [(11, 0xfc03, 0, vec![0x20, 0, 0]), (11, 3, 0x40, vec![0xfe, 0])]);
+    assert_eq!(expected(&plan), json!({ "effect_back": "none" }));
+    assert_eq!(plan.reads[0].endpoint, Endpoint(11));
+    let told = lamp.told(12, 0xfc03, &[(2, DataType::OctetString, [0x21u8, 0, 1, 1].as_slice().into())]);
+    assert_eq!((&told["state_front"], &told["effect_front"]), (&json!("ON"), &json!("candle")));
+}
+
+#[test]
+fn what_a_lamp_does_by_itself_is_counted_in_seconds() {
+    let mut lamp = Device::new(identity("TRADFRI bulb E27 W opal 1000lm", "IKEA of Sweden", &[(1, LAMP, &[])]));
+    let told = lamp.told(1, 8, &[(0x10, DataType::U16, 15u16.into()), (0x12, DataType::U16, 65_535u16.into())]);
+    assert_eq!(told, json!({ "level_config": { "on_off_transition_time": 1.5, "on_transition_time": "disabled" } }));
+    let set = lamp.commands(json!({ "level_config": { "on_off_transition_time": 0.3 } }));
+    assert_eq!(set, [(1, 8, 0x02, vec![0x10, 0, 0x21, 3, 0])]);
+    let coloured =
+        Device::new(identity("TRADFRI bulb E27 CWS 806lm", "IKEA of Sweden", &[(1, &[0, 3, 6, 8, 0x300], &[])]));
+    assert_eq!(coloured.commands(json!({ "effect": "colorloop" })), [(1, 0x300, 0x01, vec![1, 17])]);
+    assert_eq!(coloured.commands(json!({ "effect": "stop_colorloop" })), [(1, 0x300, 0x01, vec![0, 1])]);
+}
+
+#[test]
+fn tuya_gangs_have_a_point_each() {
+    let mut gangs = Device::new(identity("TS0601", "_TZE200_nkjintbl", &[(1, &[0, 4, 5, 0xef00], &[0xa, 0x19])]));
+    assert!(gangs.definition.is_supported());
+    let plan = gangs.set(json!({ "state_l2": "ON" })).expect("it can be set");
+    let commands: Vec<_> = plan.commands.iter().map(command).collect();
+    assert_eq!(commands, [(1, 0xef00, 0, vec![0, 1, 2, 1, 0, 1, 1])]);
+    assert_eq!(expected(&plan), json!({ "state_l2": "ON" }));
+    let told = gangs.sent(1, 0xef00, Direction::ToClient, 1, 0x01, &[0, 1, 2, 1, 0, 1, 0, 3, 1, 0, 1, 1]).changes;
+    assert_eq!(Json::from(told), json!({ "state_l2": "OFF" }), "it has no third");
+    assert!(gangs.set(json!({ "state_l3": "ON" })).is_err());
+}
+
+#[test]
+fn what_a_kind_has_once_is_told_by_any_endpoint() {
+    let endpoints: &[(u8, &[u16], &[u16])] = &[(1, &[0, 3, 6, 0xe001], &[]), (2, &[6, 0xe001], &[])];
+    let mut gangs = Device::new(identity("TS0002", "_TZ3000_fisb3ajo", endpoints));
+    assert_eq!(gangs.told(1, 0xe001, &[(0xd030, DataType::Enum8, 1u8.into())]), json!({ "switch_type": "state" }));
+    assert_eq!(gangs.told(2, 6, &[(0, DataType::Bool, true.into())]), json!({ "state_l2": "ON" }));
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn named_tuya_tables_work() {
 /// What the README says.
 const DEFINITIONS: usize = 4_516;
 const VENDORS: usize = 462;
-const WHOLE: usize = 3_552;
+const WHOLE: usize = 3_564;
 /// Those that do something of what they are said to do.
 const USABLE: usize = 4_418;
 

@@ -27,7 +27,8 @@ pub fn capabilities(exposes: &Fact) -> Vec<Capability> {
     all
 }
 
-fn domain(expose: &Fact) -> Option<Domain> {
+/// The thing of which its features are parts; `None`: it is one property.
+pub fn domain(expose: &Fact) -> Option<Domain> {
     match expose.get("type").text()? {
         "light" => Some(Domain::Light),
         "switch" => Some(Domain::Switch),

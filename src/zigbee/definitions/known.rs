@@ -122,6 +122,13 @@ fn traits(row: &Fact) -> Traits {
     let fixed = row.get("s").list().iter().filter(|step| step.at(1).text() == Some("k")).filter_map(|step| {
         Some((step.at(0).int()?, ClusterId(step.at(2).int()?), AttributeId(step.at(3).int()?), step.at(4).number()?))
     });
+    // What a kind has once is told by whichever endpoint.
+    let said = row.get("e").list();
+    let is_of_endpoint = |name: &str| {
+        said.iter().any(|expose| !expose.get("endpoint").is_null() && expose.get("name").text() == Some(name))
+    };
+    let once = said.iter().filter(|expose| exposes::domain(expose).is_none() && expose.get("endpoint").is_null());
+    let shared = once.filter_map(|expose| expose.get("name").text()).filter(|name| !is_of_endpoint(name));
     let names = |expose: &Fact| {
         let features = expose.get("features").list().iter().filter_map(|feature| feature.get("name").text());
         let is_part = expose.get("property").is_null();
@@ -130,7 +137,7 @@ fn traits(row: &Fact) -> Traits {
     Traits {
         endpoints: endpoints.filter_map(|(name, number)| Some((*name, Endpoint(number.int()?)))).collect(),
         is_multi: meta.get("multiEndpoint").is_true(),
-        unnamed: meta.get("multiEndpointSkip").list().iter().filter_map(Fact::text).collect(),
+        unnamed: meta.get("multiEndpointSkip").list().iter().filter_map(Fact::text).chain(shared).collect(),
         meta: Meta(Some(meta.clone()).filter(|meta| !meta.is_null())),
         fixed: fixed.collect(),
         exposed: row.get("e").list().iter().flat_map(names).collect(),

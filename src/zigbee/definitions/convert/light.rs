@@ -156,14 +156,14 @@ pub struct LevelConfig {
 /// Words, and the values that mean them.
 type Words = &'static [(&'static str, u64)];
 
-/// Name, attribute, type, and words for a value.
-const LEVEL_CONFIG: [(&str, u16, DataType, Words); 6] = [
-    ("on_off_transition_time", 0x0010, DataType::U16, &[]),
-    ("on_transition_time", 0x0012, DataType::U16, &[("disabled", 65_535)]),
-    ("off_transition_time", 0x0013, DataType::U16, &[("disabled", 65_535)]),
-    ("on_level", 0x0011, DataType::U8, &[("previous", 255)]),
-    ("current_level_startup", 0x4000, DataType::U8, &[("minimum", 0), ("previous", 255)]),
-    ("default_move_rate", 0x0014, DataType::U8, &[]),
+/// Name, attribute, type, how many make one (a second has ten), and words for a value.
+const LEVEL_CONFIG: [(&str, u16, DataType, f64, Words); 6] = [
+    ("on_off_transition_time", 0x0010, DataType::U16, 10.0, &[]),
+    ("on_transition_time", 0x0012, DataType::U16, 10.0, &[("disabled", 65_535)]),
+    ("off_transition_time", 0x0013, DataType::U16, 10.0, &[("disabled", 65_535)]),
+    ("on_level", 0x0011, DataType::U8, 1.0, &[("previous", 255)]),
+    ("current_level_startup", 0x4000, DataType::U8, 1.0, &[("minimum", 0), ("previous", 255)]),
+    ("default_move_rate", 0x0014, DataType::U8, 1.0, &[]),
 ];
 const LEVEL_OPTIONS: u16 = 0x000f;
 
@@ -181,10 +181,10 @@ impl Convert for LevelConfig {
             return;
         }
         let mut told = serde_json::Map::new();
-        for (name, id, _, words) in LEVEL_CONFIG {
+        for (name, id, _, per, words) in LEVEL_CONFIG {
             let Some(value) = attribute(heard, LEVEL, id).and_then(Value::as_u64) else { continue };
             let word = words.iter().find(|(_, raw)| *raw == value).map(|(word, _)| Json::from(*word));
-            told.insert(name.to_owned(), word.unwrap_or_else(|| value.into()));
+            told.insert(name.to_owned(), word.unwrap_or_else(|| number(value as f64 / per)));
         }
         if let Some(options) = attribute(heard, LEVEL, LEVEL_OPTIONS).and_then(Value::as_u64) {
             told.insert("execute_if_off".to_owned(), (options & 1 == 1).into());
@@ -225,14 +225,15 @@ impl Convert for LevelConfig {
                 continue;
             }
             let row = LEVEL_CONFIG.iter().find(|(other, ..)| other == name);
-            let (_, id, data_type, words) = row.ok_or_else(|| refusal("level_config", "it has no such part"))?;
+            let (_, id, data_type, per, words) = row.ok_or_else(|| refusal("level_config", "it has no such part"))?;
             let word = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|(_, raw)| *raw as f64);
-            let raw = word.map_or_else(|| as_number(name, value), Ok)?;
+            let raw = word.map_or_else(|| as_number(name, value).map(|value| value * per), Ok)?;
             let raw = mapped::value_of_number(*data_type, raw).ok_or_else(|| refusal(name, "out of range"))?;
             plan.commands.push(write(endpoint, LEVEL, None, *id, Typed { data_type: *data_type, value: raw }));
             attributes.push(*id);
         }
-        expect(plan, context.full("level_config", request.endpoint()), value, 0.5);
+        // Half of what a number can be told apart by.
+        expect(plan, context.full("level_config", request.endpoint()), value, 0.05 + 1e-9);
         plan.reads.extend(context.read(request.endpoint(), LEVEL, &attributes));
         Ok(())
     }
@@ -245,8 +246,11 @@ impl Convert for LevelConfig {
     }
 }
 
-/// `effect`: makes a lamp blink (ZCL r8 §3.5.2.3.3), or run through the colours (§3.2.11.18).
+/// `effect`: makes a lamp blink (ZCL r8 §3.5.2.3.3), or run through the colours: that lamps do, too, that have no colour loop (§3.2.11.4).
 pub struct Effect;
+
+/// Through all colours and back, unless a `transition` says how long.
+const LAP_S: f64 = 15.0;
 
 const IDENTIFY: ClusterId = ClusterId(0x0003);
 const EFFECTS: [(&str, u8); 6] = [
@@ -257,6 +261,14 @@ const EFFECTS: [(&str, u8); 6] = [
     ("finish_effect", 0xfe),
     ("stop_effect", 0xff),
 ];
+
+/// Lets a lamp blink, or stop that.
+pub fn trigger(context: &Context<'_>, of: Option<&str>, word: &str) -> Result<Command, Refusal> {
+    let effect = EFFECTS.iter().find(|(name, _)| *name == word);
+    let (_, id) = effect.ok_or_else(|| refusal("effect", "it knows no such effect"))?;
+    let given = [("effectid", (*id).into()), ("effectvariant", 0u8.into())];
+    command(context.endpoint(of, IDENTIFY), IDENTIFY, "triggerEffect", &given)
+}
 
 impl Convert for Effect {
     fn access(&self, name: &str) -> u8 {
@@ -275,23 +287,15 @@ impl Convert for Effect {
         let of = request.endpoint();
         plan.commands.push(match &*word {
             "colorloop" | "stop_colorloop" => {
-                let is_start = word == "colorloop";
-                let flags: u8 = if is_start { 0x0f } else { 0x01 };
-                let given = [
-                    ("updateflags", flags.into()),
-                    ("action", u8::from(is_start).into()),
-                    ("direction", 0u8.into()),
-                    ("time", if is_start { 15u16 } else { 0 }.into()),
-                    ("starthue", 0u16.into()),
-                ];
-                command(context.endpoint(of, COLOR), COLOR, "colorLoopSet", &given)?
+                let lap_s = request.transition_s.filter(|seconds| *seconds > 0.0).unwrap_or(LAP_S);
+                let (mode, rate) = match &*word {
+                    "colorloop" => (1u8, (255.0 / lap_s).round().clamp(1.0, 255.0) as u8),
+                    _ => (0, 1),
+                };
+                let given = [("movemode", mode.into()), ("rate", rate.into())];
+                command(context.endpoint(of, COLOR), COLOR, "moveHue", &given)?
             }
-            word => {
-                let effect = EFFECTS.iter().find(|(name, _)| *name == word);
-                let (_, id) = effect.ok_or_else(|| refusal("effect", "it knows no such effect"))?;
-                let given = [("effectid", (*id).into()), ("effectvariant", 1u8.into())];
-                command(context.endpoint(of, IDENTIFY), IDENTIFY, "triggerEffect", &given)?
-            }
+            word => trigger(context, of, word)?,
         });
         expect_taken(plan, context.full("effect", of), value);
         Ok(())

@@ -117,6 +117,7 @@ pub fn blocks(name: &str, args: &Fact, traits: &Traits) -> Option<Vec<Box<dyn Co
         ("lumi.fz", "lumi_specific" | "lumi_basic") => one(lumi::Report),
         ("tuya.fz", "TS011F_electrical_measurement") => one(energy::Told(ELECTRICAL)),
         ("tuya.fz" | "tuya.tz", "on_off_countdown") => one(switch::Countdown),
+        ("legacy.fz" | "legacy.tz", "tuya_switch" | "tuya_switch_state") => one(tuya::Gangs),
         ("tuya.fz" | "tuya.tz", converter) => {
             tuya_zcl(family, converter).map(|mapped| Box::new(mapped) as Box<dyn Convert>).map(|block| vec![block])
         }

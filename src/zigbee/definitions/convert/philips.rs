@@ -145,11 +145,12 @@ impl Convert for Told {
         if is_ours { STATE } else { 0 }
     }
 
-    fn decode(&self, _context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
+    fn decode(&self, context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
         let bytes = attribute(heard, HUE, STATE_ATTRIBUTE).and_then(Value::as_bytes);
         let Some(whole) = bytes.and_then(Whole::decode) else { return };
-        let mut tell =
-            |name: &str, value: Option<Json>| out.changes.extend(value.map(|value| (name.to_owned(), value)));
+        let mut tell = |name: &str, value: Option<Json>| {
+            out.changes.extend(value.map(|value| (context.property(name, heard.endpoint), value)))
+        };
         tell("state", whole.is_on.map(|is_on| switch::word(is_on).into()));
         tell("brightness", whole.brightness.map(Into::into));
         tell("color_temp", whole.mired.map(Into::into));
@@ -198,8 +199,10 @@ impl Convert for Set {
         plan: &mut Plan,
     ) -> Result<(), Refusal> {
         let mut whole = Whole::default();
+        let of = request.endpoint.clone();
+        let endpoint = context.endpoint(of.as_deref(), HUE);
+        let full = |name: &str| context.full(name, of.as_deref());
         let send = |plan: &mut Plan, payload: Vec<u8>| {
-            let endpoint = context.endpoint(None, HUE);
             let body = Body::Cluster { command: MULTI_COLOR, payload };
             plan.commands.push(Command { endpoint, cluster: HUE, maker: Some(PHILIPS), body, is_answered: true });
         };
@@ -210,19 +213,24 @@ impl Convert for Set {
             let scene = self.scenes.iter().find(|(name, _)| *name == word);
             let (_, payload) = scene.ok_or_else(|| refusal("gradient_scene", "it knows no such scene"))?;
             send(plan, payload.clone());
-            expect_taken(plan, "gradient_scene".into(), value);
+            expect_taken(plan, full("gradient_scene"), value);
         }
         // Blinking and the like is what every lamp does.
         let word = request.values.get("effect").and_then(Json::as_str).map(str::to_lowercase);
         let stops = ["none", "stop_hue_effect", "stop_effect", "finish_effect"];
         let effect = word.filter(|word| stops.contains(&&**word) || EFFECTS.iter().any(|(name, _)| name == word));
+        let mut blinking = None;
         if let Some(word) = effect {
             request.take("effect");
+            // Whether it blinks or shows a candle, these end it.
+            if matches!(&*word, "stop_effect" | "finish_effect") {
+                blinking = Some(light::trigger(context, of.as_deref(), &word)?);
+            }
             let raw = EFFECTS.iter().find(|(name, _)| *name == word).map_or(0, |(_, raw)| *raw);
             whole.effect = Some(raw);
             whole.is_on = (raw != 0).then_some(true);
             let told = if raw == 0 { "none" } else { &word };
-            expect(plan, "effect".into(), told.into(), 0.0);
+            expect(plan, full("effect"), told.into(), 0.0);
         }
         let value = |request: &mut Request, name: &str, max: f64| {
             let value = request.take(name).map(|value| as_number(name, &value)).transpose();
@@ -230,17 +238,18 @@ impl Convert for Set {
         };
         if let Some(speed) = value(request, "effect_speed", 1.0)? {
             whole.speed = Some((speed * 255.0).round() as u8);
-            expect(plan, "effect_speed".into(), number(speed), 0.02);
+            expect(plan, full("effect_speed"), number(speed), 0.02);
         }
         let (scale, offset) = (value(request, "gradient_scale", 31.0)?, value(request, "gradient_offset", 31.0)?);
         if scale.is_some() || offset.is_some() {
-            let before = |name: &str, default: f64| memory.state.get(name).and_then(Json::as_f64).unwrap_or(default);
+            let before =
+                |name: &str, default: f64| memory.state.get(&*full(name)).and_then(Json::as_f64).unwrap_or(default);
             let [scale, offset] = [
                 ("gradient_scale", scale.unwrap_or_else(|| before("gradient_scale", 1.0))),
                 ("gradient_offset", offset.unwrap_or_else(|| before("gradient_offset", 0.0))),
             ]
             .map(|(name, value)| {
-                expect(plan, name.into(), number(value), 0.1);
+                expect(plan, full(name), number(value), 0.1);
                 (value * EIGHTHS).round() as u8
             });
             whole.params = Some((scale, offset));
@@ -251,13 +260,14 @@ impl Convert for Set {
             let xy = color::xy(&parsed).ok_or_else(|| refusal("effect_color", "it takes a colour such as #FF4400"))?;
             let part = |part: f64| (part * 65_535.0).round() as u16;
             whole.xy = Some((part(xy.0), part(xy.1)));
-            expect_taken(plan, "effect_color".into(), color);
+            expect_taken(plan, full("effect_color"), color);
         }
-        self.gradient(request, memory, &mut whole, plan)?;
+        self.gradient(context, request, memory, &mut whole, plan)?;
         if whole != Whole::default() {
             send(plan, whole.encode());
+            plan.commands.extend(blinking);
             plan.reads.push(Read {
-                endpoint: context.endpoint(None, HUE),
+                endpoint,
                 cluster: HUE,
                 maker: Some(PHILIPS),
                 attributes: vec![AttributeId(STATE_ATTRIBUTE)],
@@ -266,11 +276,11 @@ impl Convert for Set {
         Ok(())
     }
 
-    fn reads(&self, context: &Context<'_>, name: &str, _endpoint: Option<&str>) -> Vec<Read> {
+    fn reads(&self, context: &Context<'_>, name: &str, endpoint: Option<&str>) -> Vec<Read> {
         if self.access(name) & GET == 0 {
             return Vec::new();
         }
-        let (endpoint, attributes) = (context.endpoint(None, HUE), vec![AttributeId(STATE_ATTRIBUTE)]);
+        let (endpoint, attributes) = (context.endpoint(endpoint, HUE), vec![AttributeId(STATE_ATTRIBUTE)]);
         vec![Read { endpoint, cluster: HUE, maker: Some(PHILIPS), attributes }]
     }
 }
@@ -279,6 +289,7 @@ impl Set {
     /// `gradient`: colours from the first to the last; `gradient_style` alone puts those that are there another way.
     fn gradient(
         &self,
+        context: &Context<'_>,
         request: &mut Request,
         memory: &Memory,
         whole: &mut Whole,
@@ -288,7 +299,9 @@ impl Set {
         if colors.is_none() && style.is_none() {
             return Ok(());
         }
-        let colors = colors.or_else(|| memory.state.get("gradient").cloned());
+        let [gradient, gradient_style] =
+            ["gradient", "gradient_style"].map(|name| context.full(name, request.endpoint()));
+        let colors = colors.or_else(|| memory.state.get(&*gradient).cloned());
         let refused = || refusal("gradient", "it takes one to nine colours such as #FF4400");
         let colors = colors.as_ref().and_then(Json::as_array).ok_or_else(refused)?;
         if !(1..=COLORS_MAX).contains(&colors.len()) {
@@ -301,14 +314,14 @@ impl Set {
         };
         let raws = colors.iter().map(raw).collect::<Option<Vec<_>>>().ok_or_else(refused)?;
         let word =
-            style.as_ref().or_else(|| memory.state.get("gradient_style")).and_then(Json::as_str).unwrap_or("linear");
+            style.as_ref().or_else(|| memory.state.get(&*gradient_style)).and_then(Json::as_str).unwrap_or("linear");
         let style = STYLES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
         let (word, style) = style.ok_or_else(|| refusal("gradient_style", "it knows no such style"))?;
         whole.gradient = Some((*style, raws));
         whole.is_on = Some(true);
-        expect(plan, "gradient_style".into(), (*word).into(), 0.0);
+        expect(plan, gradient_style, (*word).into(), 0.0);
         // Colours come back as near as 12 bits and the lamp's gamut are.
-        expect_any(plan, "gradient".into());
+        expect_any(plan, gradient);
         Ok(())
     }
 }

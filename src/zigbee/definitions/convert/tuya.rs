@@ -72,21 +72,8 @@ impl Convert for Points {
     }
 
     fn decode(&self, _context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
-        let What::Command { header, payload } = heard.what else { return };
-        let is_report = heard.cluster == TUYA
-            && header.kind == FrameKind::Cluster
-            && header.direction == Direction::ToClient
-            && REPORTS.contains(&header.command);
-        if !is_report {
-            return;
-        }
-        let mut reader = Reader::new(payload);
-        if reader.u16().is_err() {
-            return;
-        }
-        while let Some((id, wire)) = next(&mut reader) {
-            // A point may stand for several properties; each is told as it sees the value.
-            let Some(wire) = wire else { continue };
+        // A point may stand for several properties; each is told as it sees the value.
+        for (id, wire) in points(heard) {
             for point in self.points.iter().filter(|point| point.id == id) {
                 match (point.conversion.from(&wire), point.property) {
                     (Some(Told::One(value)), Some(property)) => {
@@ -120,18 +107,7 @@ impl Convert for Points {
             let Some(value) = request.take(&name) else { continue };
             let refused = || refusal(&property, "the device does not take that");
             let wire = point.conversion.to(&value).ok_or_else(refused)?;
-            let (data_type, bytes) = wire.encode();
-            let length = u16::try_from(bytes.len()).map_err(|_| refused())?;
-            let mut payload = vec![0, 1, point.id, data_type];
-            payload.extend_from_slice(&length.to_be_bytes());
-            payload.extend_from_slice(&bytes);
-            plan.commands.push(Command {
-                endpoint: context.endpoint(None, TUYA),
-                cluster: TUYA,
-                maker: None,
-                body: Body::Cluster { command: self.send, payload },
-                is_answered: false,
-            });
+            plan.commands.push(sent(context, self.send, point.id, &wire).ok_or_else(refused)?);
             let is_momentary = matches!(point.conversion, Conversion::Own(own) if own.is_momentary);
             match point.conversion.from(&wire) {
                 Some(Told::One(shown)) if !is_momentary && !point.is_silent => {
@@ -148,6 +124,95 @@ impl Convert for Points {
         }
         Ok(())
     }
+}
+
+/// One point on its way; `None`: it is too long.
+fn sent(context: &Context<'_>, command: u8, id: u8, wire: &Wire) -> Option<Command> {
+    let (data_type, bytes) = wire.encode();
+    let length = u16::try_from(bytes.len()).ok()?;
+    let payload = [&[0, 1, id, data_type], &length.to_be_bytes()[..], &bytes].concat();
+    Some(Command {
+        endpoint: context.endpoint(None, TUYA),
+        cluster: TUYA,
+        maker: None,
+        body: Body::Cluster { command, payload },
+        is_answered: false,
+    })
+}
+
+/// `state` of the switches that have a point each, in the order of their gangs: `l1` is the first.
+pub struct Gangs;
+
+/// As far as their endpoints have names.
+const GANGS: [&str; 6] = ["l1", "l2", "l3", "l4", "l5", "l6"];
+
+impl Gangs {
+    fn property(context: &Context<'_>, id: u8) -> Option<String> {
+        if !context.traits.is_multi {
+            return (id == 1).then(|| "state".to_owned());
+        }
+        let gang = GANGS.get(usize::from(id.checked_sub(1)?))?;
+        context.traits.endpoints.iter().any(|(name, _)| name == gang).then(|| format!("state_{gang}"))
+    }
+}
+
+impl Convert for Gangs {
+    fn access(&self, name: &str) -> u8 {
+        if name == "state" { STATE | SET } else { 0 }
+    }
+
+    fn cannot_read(&self, name: &str) -> bool {
+        name == "state"
+    }
+
+    fn decode(&self, context: &Context<'_>, heard: &Heard<'_>, _memory: &mut Memory, out: &mut Decoded) {
+        for (id, wire) in points(heard) {
+            if let (Wire::Bool(is_on), Some(property)) = (wire, Gangs::property(context, id)) {
+                out.changes.insert(property, switch::word(is_on).into());
+            }
+        }
+    }
+
+    fn encode(
+        &self,
+        context: &Context<'_>,
+        request: &mut Request,
+        _memory: &Memory,
+        plan: &mut Plan,
+    ) -> Result<(), Refusal> {
+        let Some(value) = request.take("state") else { return Ok(()) };
+        let refused = || refusal("state", "it takes ON or OFF");
+        let is_on = match &*as_word("state", &value)? {
+            "on" => true,
+            "off" => false,
+            _ => return Err(refused()),
+        };
+        let property = context.full("state", request.endpoint());
+        let of =
+            (1..).zip(GANGS).map(|(id, _)| id).find(|id| Gangs::property(context, *id).as_deref() == Some(&*property));
+        let id = of.ok_or_else(|| Refusal::Unknown(property.clone()))?;
+        plan.commands.push(sent(context, REQUEST, id, &Wire::Bool(is_on)).ok_or_else(refused)?);
+        expect(plan, property, switch::word(is_on).into(), 0.0);
+        Ok(())
+    }
+}
+
+/// The points that a device tells.
+fn points<'a>(heard: &Heard<'a>) -> impl Iterator<Item = (u8, Wire)> + use<'a> {
+    let payload = match heard.what {
+        What::Command { header, payload } => {
+            let is_report = heard.cluster == TUYA
+                && header.kind == FrameKind::Cluster
+                && header.direction == Direction::ToClient
+                && REPORTS.contains(&header.command);
+            if is_report { payload } else { &[] }
+        }
+        What::Attributes { .. } => &[],
+    };
+    // Behind the number of the message.
+    let mut reader = Reader::new(payload.get(2..).unwrap_or_default());
+    // A point whose type is none is passed over.
+    std::iter::from_fn(move || next(&mut reader)).filter_map(|(id, wire)| Some((id, wire?)))
 }
 
 /// The next point; its value is nothing where its type is none.
