@@ -381,10 +381,14 @@ fn what_a_kind_has_once_is_told_by_any_endpoint() {
 fn a_siren_and_a_motor_take_parts_and_nothing_else() {
     let siren = Device::new(identity("WarningDevice", "HEIMAN", &[(1, &[0, 1, 3, 0x500, 0x502], &[])]));
     let motor = Device::new(identity("SIN-4-RS-20", "NodOn", &[(1, &[0, 3, 0x102], &[])]));
-    let parts = [(siren, "warning", json!({ "mode": "stop" })), (motor, "cover_mode", json!({ "reversed": true }))];
-    for (device, name, good) in parts {
+    let wholes = [json!("stop"), json!(false), json!(null), json!([])];
+    let parts = [
+        (siren, "warning", json!({ "mode": "stop" }), vec![json!({ "mode": 0 }), json!({ "strobe": "no" })]),
+        (motor, "cover_mode", json!({ "reversed": true }), vec![json!({ "reversed": "no" })]),
+    ];
+    for (device, name, good, bad) in parts {
         assert!(device.set(json!({ (name): good })).is_ok(), "{name}");
-        for bad in [json!("stop"), json!(false), json!(null), json!([])] {
+        for bad in bad.iter().chain(&wholes) {
             assert!(device.set(json!({ (name): bad })).is_err(), "{name} {bad}");
         }
     }
@@ -401,6 +405,13 @@ fn whoever_nobody_knows_has_each_property_once() {
     assert_eq!(properties(&far), ["state_20", "state_35", "state_240"]);
     assert_eq!(far.told(240, 6, &[(0, DataType::Bool, true.into())]), json!({ "state_240": "ON" }));
     assert_eq!(far.commands(json!({ "state_35": "OFF" })), [(35, 6, 0, vec![])]);
+    let mut siren = Device::new(identity("X-9000", "Nobody", &[(1, &[2, 0x500, 0x502], &[])]));
+    assert_eq!(properties(&siren), ["device_temperature", "alarm_1", "alarm_2", "tamper", "battery_low", "warning"]);
+    let told = siren.told(1, 0x500, &[(2, DataType::Bitmap16, 0x0a_u16.into())]);
+    assert_eq!(told, json!({ "alarm_1": false, "alarm_2": true, "tamper": false, "battery_low": true }));
+    assert_eq!(siren.commands(json!({ "warning": { "mode": "stop", "strobe": false } }))[0].3, [0x01, 10, 0, 0, 1]);
+    let setup = siren.definition.setup(&siren.identity);
+    assert!(setup.iter().any(|step| matches!(step, Setup::Read(read) if read.cluster == ClusterId(2))), "{setup:?}");
     let lock = Device::new(identity("X-9000", "Nobody", &[(1, &[6, 0x101], &[])]));
     assert_eq!(properties(&lock), ["state"]);
     assert_eq!(lock.commands(json!({ "state": "LOCK" })), [(1, 0x101, 0, vec![0])]);

@@ -139,8 +139,11 @@ impl Convert for Mode {
         if !value.is_object() {
             return Err(refusal("cover_mode", "it takes {reversed, calibration, maintenance, led}"));
         }
-        let flag = |name: &str| u64::from(value.get(name).and_then(Json::as_bool).unwrap_or(false));
-        let mode = flag("reversed") | flag("calibration") << 1 | flag("maintenance") << 2 | flag("led") << 3;
+        let flag = |name: &str| {
+            let flag = value.get(name).map_or(Some(false), Json::as_bool);
+            flag.map(u64::from).ok_or_else(|| refusal("cover_mode", &format!("{name} is true or false")))
+        };
+        let mode = flag("reversed")? | flag("calibration")? << 1 | flag("maintenance")? << 2 | flag("led")? << 3;
         let endpoint = context.endpoint(request.endpoint(), COVERING);
         plan.commands.push(write(endpoint, COVERING, None, MODE, Typed::new(DataType::Bitmap8, mode)));
         expect(plan, context.full("cover_mode", request.endpoint()), value, 0.0);

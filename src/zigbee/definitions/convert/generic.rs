@@ -2,7 +2,7 @@
 
 use super::energy::{ELECTRICAL, METERING};
 use super::*;
-use crate::common::capability::{CapabilityKind, Domain};
+use crate::common::capability::{Capability, CapabilityKind, Domain};
 use crate::zigbee::definitions::kinds::{domain, flag, numeric, on_off, words};
 use crate::zigbee::definitions::steps::{self, Act, Step};
 
@@ -20,17 +20,18 @@ pub struct Row {
     pub is_diagnostic: bool,
 }
 
-/// Clusters that are one number: cluster, property, how many make one, unit, least change as it is reported.
-const NUMBERS: [(u16, &str, f64, &str, f64); 9] = [
-    (0x0002, "device_temperature", 1.0, "°C", 1.0),
-    (0x0402, "temperature", 100.0, "°C", 100.0),
-    (0x0403, "pressure", 1.0, "hPa", 1.0),
-    (0x0404, "flow", 10.0, "m³/h", 10.0),
-    (0x0405, "humidity", 100.0, "%", 100.0),
-    (0x0408, "soil_moisture", 100.0, "%", 100.0),
-    (0x040d, "co2", 0.000_001, "ppm", 0.00005),
-    (0x042a, "pm25", 1.0, "µg/m³", 1.0),
-    (0x042b, "formaldehyd", 0.000_001, "ppm", 0.000_001),
+/// Clusters that are one number: cluster, property, how many make one, unit, least change as it is reported; `None`: it is not
+/// reported (ZCL r8 §3.4.2.2.1), and read once.
+const NUMBERS: [(u16, &str, f64, &str, Option<f64>); 9] = [
+    (0x0002, "device_temperature", 1.0, "°C", None),
+    (0x0402, "temperature", 100.0, "°C", Some(100.0)),
+    (0x0403, "pressure", 1.0, "hPa", Some(1.0)),
+    (0x0404, "flow", 10.0, "m³/h", Some(10.0)),
+    (0x0405, "humidity", 100.0, "%", Some(100.0)),
+    (0x0408, "soil_moisture", 100.0, "%", Some(100.0)),
+    (0x040d, "co2", 0.000_001, "ppm", Some(0.00005)),
+    (0x042a, "pm25", 1.0, "µg/m³", Some(1.0)),
+    (0x042b, "formaldehyd", 0.000_001, "ppm", Some(0.000_001)),
 ];
 
 const ACTIONS: [(u16, &[&str], &str); 5] = [
@@ -77,19 +78,7 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
                 push(0x0300, "color_temp", numeric(Some(150.0), Some(500.0)), all, Some("mired"), Some(of));
                 // Lamps that have white tones alone say so by what they are.
                 if !matches!(endpoint.device, 0x010c | 0x0220) {
-                    let coordinate = |name: &str| crate::common::capability::Capability {
-                        property: name.into(),
-                        name: name.into(),
-                        endpoint: None,
-                        part_of: None,
-                        kind: numeric(Some(0.0), Some(1.0)),
-                        reported: true,
-                        settable: true,
-                        readable: true,
-                        unit: None,
-                        description: None,
-                        category: None,
-                    };
+                    let coordinate = |name| part(name, numeric(Some(0.0), Some(1.0)), all, None);
                     let features = vec![coordinate("x"), coordinate("y")];
                     push(0x0300, "color", CapabilityKind::Composite { features }, all, None, Some(of));
                 }
@@ -129,8 +118,12 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
         }
         if has(0x0500) {
             push(0x0500, "alarm_1", flag(), STATE, None, None);
+            push(0x0500, "alarm_2", flag(), STATE, None, None);
             push(0x0500, "tamper", flag(), STATE, None, None);
             push(0x0500, "battery_low", flag(), STATE, None, None);
+        }
+        if has(ias::WARNING.0) {
+            push(ias::WARNING.0, "warning", CapabilityKind::Composite { features: siren() }, SET, None, None);
         }
         if has(ELECTRICAL.0) {
             push(ELECTRICAL.0, "power", numeric(None, None), STATE | GET, Some("W"), None);
@@ -219,7 +212,8 @@ pub fn blocks(rows: &[Row], identity: &Identity) -> Vec<Part> {
         all.push((vec![Box::new(climate::fan_mode(STATE | SET | GET))], reports(0x0202, 0, 0, 0.0)));
     }
     for (cluster, name, per, _, change) in NUMBERS.iter().filter(|(cluster, name, ..)| has(*cluster, name)) {
-        all.push((vec![Box::new(Mapped::number(name, *cluster, 0, *per))], reports(*cluster, 0, 10, *change)));
+        let steps = change.map_or_else(|| vec![read(*cluster, 0)], |change| reports(*cluster, 0, 10, change));
+        all.push((vec![Box::new(Mapped::number(name, *cluster, 0, *per))], steps));
     }
     if has(0x0400, "illuminance") {
         all.push((vec![Box::new(mapped::illuminance())], reports(0x0400, 0, 10, 500.0)));
@@ -228,8 +222,10 @@ pub fn blocks(rows: &[Row], identity: &Identity) -> Vec<Part> {
         all.push((vec![Box::new(mapped::occupancy())], reports(0x0406, 0, 0, 0.0)));
     }
     if has(0x0500, "alarm_1") {
-        let zone = ias::Zone::simple(Some(("alarm_1", 0, false)), &["tamper", "battery_low"]).with_attribute();
-        all.push((vec![Box::new(zone)], Vec::new()));
+        all.push((vec![Box::new(ias::Zone::generic())], Vec::new()));
+    }
+    if has(ias::WARNING.0, "warning") {
+        all.push((vec![Box::new(ias::Warning::plain())], Vec::new()));
     }
     if has(ELECTRICAL.0, "power") {
         let constants = [0x0600, 0x0601, 0x0602, 0x0603, 0x0604, 0x0605].map(|id| read(ELECTRICAL.0, id));
@@ -260,6 +256,36 @@ pub fn blocks(rows: &[Row], identity: &Identity) -> Vec<Part> {
         all.push((buttons(), binds(identity)));
     }
     all
+}
+
+/// What a siren takes.
+fn siren() -> Vec<Capability> {
+    let part = |name, kind, unit| part(name, kind, SET, unit);
+    vec![
+        part("mode", words(&ias::MODES), None),
+        part("level", words(&ias::LEVELS), None),
+        part("strobe_level", words(&ias::LEVELS), None),
+        part("strobe", flag(), None),
+        part("strobe_duty_cycle", numeric(Some(0.0), Some(10.0)), None),
+        part("duration", numeric(Some(0.0), None), Some("s")),
+    ]
+}
+
+/// A part of a property.
+fn part(name: &str, kind: CapabilityKind, access: u8, unit: Option<&str>) -> Capability {
+    Capability {
+        property: name.into(),
+        name: name.into(),
+        endpoint: None,
+        part_of: None,
+        kind,
+        reported: access & STATE != 0,
+        settable: access & SET != 0,
+        readable: access & GET != 0,
+        unit: unit.map(Into::into),
+        description: None,
+        category: None,
+    }
 }
 
 fn buttons() -> Vec<Box<dyn Convert>> {

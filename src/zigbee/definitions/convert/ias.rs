@@ -10,7 +10,7 @@ use crate::zigbee::zcl::frame::FrameKind;
 use crate::zigbee::zcl::{Header, Reader};
 
 pub const ZONE: ClusterId = ClusterId(0x0500);
-const WARNING: ClusterId = ClusterId(0x0502);
+pub const WARNING: ClusterId = ClusterId(0x0502);
 const ZONE_STATUS: u16 = 0x0002;
 pub const STATUS: AttributeId = AttributeId(ZONE_STATUS);
 const STATUS_CHANGE: u8 = 0x00;
@@ -85,6 +85,13 @@ impl Zone {
         Zone { bits, clears: None, by_command: true, by_attribute: false, is_postfixed: true }
     }
 
+    /// Of a device that nobody knows.
+    pub fn generic() -> Zone {
+        let mut zone = Zone::simple(None, &["tamper", "battery_low"]).with_attribute();
+        zone.bits.extend([("alarm_1".into(), 0, false), ("alarm_2".into(), 1, false)]);
+        zone
+    }
+
     pub fn by_report(self) -> Zone {
         Zone { by_command: false, by_attribute: true, ..self }
     }
@@ -148,8 +155,8 @@ pub struct Warning {
     has_duration: bool,
 }
 
-const MODES: [&str; 7] = ["stop", "burglar", "fire", "emergency", "police_panic", "fire_panic", "emergency_panic"];
-const LEVELS: [&str; 4] = ["low", "medium", "high", "very_high"];
+pub const MODES: [&str; 7] = ["stop", "burglar", "fire", "emergency", "police_panic", "fire_panic", "emergency_panic"];
+pub const LEVELS: [&str; 4] = ["low", "medium", "high", "very_high"];
 
 impl Warning {
     pub fn of_block(args: &Fact) -> Warning {
@@ -198,14 +205,15 @@ impl Convert for Warning {
             return Err(refusal("warning", "it takes {mode, level, strobe, duration}"));
         }
         let word = |name: &str, default: &str, words: &[&str]| {
-            let word = value.get(name).and_then(Json::as_str).unwrap_or(default).to_lowercase();
+            let word = value.get(name).map_or_else(|| Ok(default.to_owned()), |word| as_word("warning", word))?;
             let at = words.iter().position(|other| *other == word);
             at.map(|at| at as u64).ok_or_else(|| refusal("warning", &format!("it knows no {name} {word}")))
         };
         let part = |name: &str, default: f64| value.get(name).map_or(Ok(default), |value| as_number("warning", value));
         let (mode, level) = (word("mode", "emergency", &MODES)?, word("level", "medium", &LEVELS)?);
         let strobe_level = word("strobe_level", "medium", &LEVELS)?;
-        let strobe = u64::from(value.get("strobe").and_then(Json::as_bool).unwrap_or(true));
+        let strobe = value.get("strobe").map_or(Some(true), Json::as_bool);
+        let strobe = u64::from(strobe.ok_or_else(|| refusal("warning", "strobe is true or false"))?);
         let info = if self.is_reversed { mode | strobe << 4 | level << 6 } else { mode << 4 | strobe << 2 | level };
         let given = [
             ("startwarninginfo", Value::Unsigned(info)),
