@@ -123,10 +123,15 @@ async fn what_is_in_its_box_joins_when_somebody_opens_the_house_and_stays() {
     let furnished = devices(address).await;
     assert!(furnished.len() == 10 && furnished.iter().all(|device| device["room"].is_string()), "{furnished:?}");
 
+    let known: Vec<_> = furnished.iter().map(|device| device["id"].clone()).collect();
     let pairing = Process::start(asking(address, &["devices", "pair", "--seconds", "60"]), "");
     let (mut steps, mut newcomer) = (Vec::new(), None);
     while newcomer.is_none() {
         let event = soon("the interview", client.frame()).await["event"].clone();
+        // One that stands in the house may still be looked after.
+        if known.contains(&event["key"]) {
+            continue;
+        }
         match event["record"]["event"].as_str() {
             Some("step") => steps.push(event["record"]["step"].as_str().unwrap_or_default().to_owned()),
             Some("interviewed") => newcomer = event["key"].as_str().map(str::to_owned),
@@ -139,14 +144,16 @@ async fn what_is_in_its_box_joins_when_somebody_opens_the_house_and_stays() {
     assert!(ended.out.contains("has joined") && ended.out.contains("is ready"), "{}", ended.out);
     let id = newcomer.expect("it has been waited for");
     let is_new = |device: &&Value| device["id"] == *id && device["room"].is_null();
-    let name = devices(address).await.iter().find(is_new).expect("a device without a room")["name"].clone();
+    assert!(devices(address).await.iter().any(|device| is_new(&device)), "a device without a room");
+    let ended = run(asking(address, &["devices", "rename", &id, "reading light"])).await;
+    assert_eq!(ended.code(), Some(0), "{}{}", ended.out, ended.err);
     // What was unpacked once stands in the house.
     process.signal(Signal::KILL);
     process.ended().await;
     let process = house.serve().await;
     let address = process.address().await;
     soon("the newcomer", async {
-        while !devices(address).await.iter().any(|device| device["id"] == *id && device["name"] == name) {
+        while !devices(address).await.iter().any(|device| device["id"] == *id && device["name"] == "reading light") {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     })

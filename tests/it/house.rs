@@ -20,11 +20,11 @@ use crate::world::provider::{FakeProvider, Script};
 use crate::world::soon;
 
 /// A hub over a radio, when the radio's devices are there.
-async fn furnished() -> (Running, Arc<FakeRadio>) {
+pub async fn furnished() -> (Running, Arc<FakeRadio>) {
     furnished_with(Auth::Off).await
 }
 
-async fn furnished_with(auth: Auth) -> (Running, Arc<FakeRadio>) {
+pub async fn furnished_with(auth: Auth) -> (Running, Arc<FakeRadio>) {
     let provider = FakeProvider::start(Script::default()).await;
     let radio = FakeRadio::new();
     let sources: Vec<Arc<dyn DeviceSource>> = vec![radio.clone()];
@@ -34,12 +34,12 @@ async fn furnished_with(auth: Auth) -> (Running, Arc<FakeRadio>) {
     (hub, radio)
 }
 
-struct Asked {
-    status: u16,
-    body: Value,
+pub struct Asked {
+    pub status: u16,
+    pub body: Value,
 }
 
-async fn ask(address: SocketAddr, token: Option<&str>, method: &str, path: &str, body: Option<Value>) -> Asked {
+pub async fn ask(address: SocketAddr, token: Option<&str>, method: &str, path: &str, body: Option<Value>) -> Asked {
     let url = format!("http://{address}{path}");
     let (method, token) = (method.to_owned(), token.map(str::to_owned));
     let asked = tokio::task::spawn_blocking(move || {
@@ -101,7 +101,7 @@ fn structured(end: &Value) -> &Value {
     &end["chunk"]["metadata"]["result"]["structured"]
 }
 
-fn asking(address: SocketAddr, words: &[&str]) -> Command {
+pub fn asking(address: SocketAddr, words: &[&str]) -> Command {
     let mut command = hearth([]);
     command.args(words).arg("--url").arg(format!("http://{address}"));
     command
@@ -477,40 +477,6 @@ async fn new_firmware_tells_how_far_it_is_and_what_came_of_it() {
     assert!(ended.out.contains("runs its new firmware 7"), "{}", ended.out);
     let ended = run(asking(hub.address, &["devices", "update", "plug"])).await;
     assert!(ended.out.contains("There is no newer firmware for"), "{}{}", ended.out, ended.err);
-}
-
-#[tokio::test]
-async fn a_device_is_bound_through_every_door() {
-    let (hub, _radio) = furnished().await;
-    let path = |what: &str| format!("/api/v1/devices/plug/{what}");
-    let wish = json!({ "target": "kitchen lamp" });
-    let bound = ask(hub.address, None, "POST", &path("bind"), Some(wish.clone())).await;
-    assert_eq!((bound.status, &bound.body["results"]), (200, &json!([{ "cluster": "genOnOff", "ok": true }])));
-    let listed = ask(hub.address, None, "GET", &path("bindings"), None).await;
-    let target = json!({ "kind": "device", "id": LAMP, "name": "kitchen lamp" });
-    assert_eq!(listed.body["bindings"][0]["target"], target);
-    let shown = run(asking(hub.address, &["devices", "bindings", "plug"])).await;
-    assert!(shown.out.contains("kitchen lamp") && shown.out.contains("genOnOff"), "{}{}", shown.out, shown.err);
-    let ended = run(asking(hub.address, &["devices", "unbind", "plug", "kitchen lamp"])).await;
-    assert_eq!((ended.code(), ended.out.trim()), (Some(0), "genOnOff: done"), "{}", ended.err);
-    let ended = run(asking(hub.address, &["devices", "bind", "plug", "hub", "--clusters", "genOnOff,genBasic"])).await;
-    assert_eq!(ended.code(), Some(0), "{}", ended.err);
-    let listed = ask(hub.address, None, "GET", &path("bindings"), None).await;
-    assert_eq!(listed.body["bindings"].as_array().map(Vec::len), Some(1));
-    assert_eq!(listed.body["bindings"][0]["target"]["kind"], "hub");
-    let nobody = ask(hub.address, None, "POST", &path("bind"), Some(json!({ "target": "nobody" }))).await;
-    assert_eq!(nobody.status, 404);
-}
-
-#[tokio::test]
-async fn only_owners_bind() {
-    let (hub, _radio) = furnished_with(Auth::Required).await;
-    let member = hub.let_in("bob", Role::Member).await;
-    let wish = json!({ "target": "kitchen lamp" });
-    for what in ["bind", "unbind"] {
-        let path = format!("/api/v1/devices/plug/{what}");
-        assert_eq!(ask(hub.address, Some(&member), "POST", &path, Some(wish.clone())).await.status, 403);
-    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod anthropic;
 mod auth;
 mod bad_input;
+mod bindings;
 mod cancel;
 mod commands;
 mod contract;

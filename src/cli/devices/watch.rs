@@ -1,6 +1,6 @@
 //! `hearth devices watch` and `pair`: what the hub tells over its WebSocket, a line for each thing, as it comes. Decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -47,7 +47,8 @@ pub fn changes(place: &HubArgs, hub: &Hub, device: Option<&str>, json: bool) -> 
     })
 }
 
-/// Lets devices in and shows what becomes of them; ends with the first one that is interviewed, or when the time is over.
+/// Lets devices in and shows what becomes of them; ends with the first one that has come in meanwhile and is interviewed, or when
+/// the time is over. One of the house whose interview happens to end is not what is waited for.
 pub fn pairing(place: &HubArgs, wish: &Value, keep_open: bool, json: bool) -> anyhow::Result<ExitCode> {
     app::runtime()?.block_on(async {
         let mut interrupts = signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened to")?;
@@ -83,8 +84,13 @@ pub fn pairing(place: &HubArgs, wish: &Value, keep_open: bool, json: bool) -> an
                     "looking for devices, {} s left; make yours look for a network",
                     news["seconds_left"].as_u64().unwrap_or_default()
                 )),
-                "joined" | "step" => found.is_busy = true,
-                "interviewed" if !keep_open => {
+                "joined" | "step" => {
+                    found.is_busy = true;
+                    if news["event"] == "joined" || news["number"] == 1 {
+                        found.newcomers.insert(id_of(news));
+                    }
+                }
+                "interviewed" if !keep_open && found.newcomers.contains(&id_of(news)) => {
                     screen.clear();
                     close(&mut line).await?;
                     return Ok(ExitCode::SUCCESS);
@@ -113,6 +119,12 @@ struct Found {
     any: bool,
     /// An interview runs, which goes on after the search.
     is_busy: bool,
+    /// Ids of those whose interview has begun since.
+    newcomers: BTreeSet<String>,
+}
+
+fn id_of(news: &Value) -> String {
+    news["id"].as_str().unwrap_or_default().to_owned()
 }
 
 impl Found {

@@ -51,8 +51,9 @@ async fn a_new_server_waits_for_an_owner_and_a_changed_tool_waits_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_stays_as_it_was_is_in_memory_once() {
-    let world = World::new(vec![("a", script(&["x", "y"])), ("b", script(&["x"]))], true);
-    world.until("all are listed", |world| world.listed().len() == 3).await;
+    let world = World::new(vec![("a", script(&["x", "y"])), ("b", script(&["x"]))], false);
+    world.until("both were asked", |world| is_known(world, "a") && is_known(world, "b")).await;
+    assert_eq!((world.approve("a").await, world.approve("b").await), (2, 1));
     let before = world.aggregator.tools();
     world.script("a", |script| script.tools[1] = json!({ "name": "y", "inputSchema": {} }));
     world.call("a__x").await.expect("it works");
