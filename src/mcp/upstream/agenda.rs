@@ -23,6 +23,15 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// The longest of these pauses.
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(300);
 
+/// Between two announcements of the same list of one server; doubled while it goes on shouting.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(500);
+
+/// The longest of these pauses.
+const ANNOUNCE_EVERY_MAX: Duration = Duration::from_secs(30);
+
+/// Silence of so many pauses, and it is heard at once again.
+const CALM_PAUSES: u32 = 4;
+
 /// Between two tries with a server of which nothing is known yet: the first ones, and later.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(60);
@@ -47,10 +56,9 @@ struct Notes {
     asking: BTreeSet<Box<str>>,
     pace: BTreeMap<Box<str>, Pace>,
     updates: BTreeSet<Box<str>>,
-    /// Lists that a server said are others now; what is new in them comes once it has been asked.
-    lists: BTreeSet<EntryKind>,
-    /// Those that were announced for a server since it was last asked: it has been asked by then, or is about to be.
-    announced: BTreeSet<(Box<str>, EntryKind)>,
+    /// Lists that a server said are others now, and when that is to be told; what is new in them comes once it has been asked.
+    lists: BTreeMap<EntryKind, Instant>,
+    announced: BTreeMap<(Box<str>, EntryKind), Announced>,
     is_flooded: bool,
 }
 
@@ -60,6 +68,14 @@ struct Pace {
     last: Option<Instant>,
     pause: Duration,
     failures: u32,
+}
+
+/// How often one list of a server is said to be another.
+#[derive(Clone, Copy)]
+struct Announced {
+    /// It was told then, or is about to be.
+    last: Instant,
+    pause: Duration,
 }
 
 /// Updates to tell.
@@ -85,12 +101,23 @@ impl Agenda {
         self.ask_after(slug, AFTER_START);
     }
 
-    /// It says that a list has changed. That is told on at once, and once only until it has been asked: a server that shouts is not
-    /// to have every client of the hub read all lists again and again.
+    /// It says that a list has changed. That is told on, at once where it does not say so all the time: a server that shouts is not to
+    /// have every client of the hub read all lists again and again.
     pub fn list_changed(&self, slug: &str, kind: EntryKind) {
-        let mut notes = self.notes();
-        if notes.announced.insert((slug.into(), kind)) {
-            notes.lists.insert(kind);
+        let (mut notes, now) = (self.notes(), Instant::now());
+        let fresh = Announced { last: now, pause: ANNOUNCE_EVERY };
+        let said = match notes.announced.get(&(slug.into(), kind)).copied() {
+            Some(Announced { last, .. }) if last > now => None,
+            Some(Announced { last, pause }) if now < last + pause * CALM_PAUSES => {
+                let pause_after = (pause * 2).min(ANNOUNCE_EVERY_MAX);
+                Some(Announced { last: now.max(last + pause), pause: pause_after })
+            }
+            _ => Some(fresh),
+        };
+        // What waits to be told anyway is told for this change as well.
+        if let Some(said) = said.filter(|said| notes.lists.get(&kind).is_none_or(|at| *at > said.last)) {
+            notes.announced.insert((slug.into(), kind), said);
+            notes.lists.insert(kind, said.last);
         }
         drop(notes);
         self.ask_after(slug, SETTLES);
@@ -118,7 +145,7 @@ impl Agenda {
         let mut notes = self.notes();
         notes.due.remove(slug);
         notes.pace.remove(slug);
-        notes.announced.retain(|(of, _)| **of != *slug);
+        notes.announced.retain(|(of, _), _| **of != *slug);
     }
 
     /// The servers to be asked now. Each is asked until [`Agenda::asked`].
@@ -138,7 +165,6 @@ impl Agenda {
     pub fn asked(&self, slug: &str, differs: Option<bool>, must: bool) {
         let (mut notes, now) = (self.notes(), Instant::now());
         notes.asking.remove(slug);
-        notes.announced.retain(|(of, _)| **of != *slug);
         let mut pace = notes.pace.get(slug).copied().unwrap_or(Pace { last: None, pause: ASK_AGAIN, failures: 0 });
         pace.last = Some(now);
         match differs {
@@ -172,14 +198,18 @@ impl Agenda {
 
     /// The lists that are to be announced now.
     pub fn take_lists(&self) -> BTreeSet<EntryKind> {
-        std::mem::take(&mut self.notes().lists)
+        let (mut notes, now) = (self.notes(), Instant::now());
+        let told = notes.lists.iter().filter(|(_, at)| **at <= now).map(|(kind, _)| *kind).collect();
+        notes.lists.retain(|_, at| *at > now);
+        told
     }
 
     /// When there is something to do, as far as is known.
     pub fn next(&self) -> Option<Instant> {
         let notes = self.notes();
-        let due = notes.due.iter().filter(|(slug, _)| !notes.asking.contains(*slug)).map(|(_, at)| *at).min();
-        if notes.updates.is_empty() && notes.lists.is_empty() && !notes.is_flooded { due } else { Some(Instant::now()) }
+        let due = notes.due.iter().filter(|(slug, _)| !notes.asking.contains(*slug)).map(|(_, at)| *at);
+        let due = due.chain(notes.lists.values().copied()).min();
+        if notes.updates.is_empty() && !notes.is_flooded { due } else { Some(Instant::now()) }
     }
 
     /// Until something is new here.
@@ -224,7 +254,28 @@ mod tests {
             tokio::time::advance(Duration::from_millis(50)).await;
         }
         assert!((3..=12).contains(&asked), "{asked}");
-        assert!((asked..=asked + 1).contains(&told), "it is told of as often as it is asked: {told}");
+        assert!((20..=30).contains(&told), "at first at once, and then every half a minute: {told}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_now_and_then_is_told_at_once_and_one_behind_another_a_little_later() {
+        let agenda = Agenda::default();
+        let changed = || agenda.list_changed("lively", EntryKind::Tool);
+        for _ in 0..10 {
+            changed();
+            assert_eq!(agenda.take_lists().len(), 1, "whether or not it has been asked since");
+            tokio::time::advance(Duration::from_secs(3)).await;
+        }
+        changed();
+        agenda.take_lists();
+        tokio::time::advance(Duration::from_millis(100)).await;
+        (0..3).for_each(|_| changed());
+        assert!(
+            agenda.take_lists().is_empty() && agenda.next().is_some_and(|at| at <= Instant::now() + ANNOUNCE_EVERY)
+        );
+        tokio::time::advance(ANNOUNCE_EVERY).await;
+        assert_eq!(agenda.take_lists(), BTreeSet::from([EntryKind::Tool]), "none is lost");
+        assert!(agenda.take_lists().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,9 +5,23 @@ use std::sync::Weak;
 use serde_json::Value;
 
 use crate::mcp::upstream::Ears;
-use crate::mcp::upstream::member::Listener;
 use crate::mcp::upstream::trouble::clean;
 use crate::store::EntryKind;
+
+/// Who hears of a server.
+pub trait Listener: Send + Sync {
+    /// It is ready for requests, for the first time or again.
+    fn is_up(&self, slug: &str);
+
+    /// It is gone, whether by itself or because it was stopped.
+    fn is_down(&self, slug: &str);
+
+    /// One of its lists is not what it was.
+    fn list_changed(&self, slug: &str, kind: EntryKind);
+
+    /// A resource is not what it was, by the server's own URI.
+    fn resource_updated(&self, slug: &str, uri: &str);
+}
 
 /// Where a server's unasked words go.
 pub struct MemberEars {

@@ -14,13 +14,12 @@ use tokio::time::{Instant as TokioInstant, timeout, timeout_at};
 use crate::common::config::McpServer;
 use crate::mcp::call::Reach;
 use crate::mcp::upstream::chance::{NowStd, roll};
-use crate::mcp::upstream::ears::MemberEars;
+use crate::mcp::upstream::ears::{Listener, MemberEars};
 use crate::mcp::upstream::health::{Advice, Doing, Health, StartId};
 use crate::mcp::upstream::live::{Lease, Live};
 use crate::mcp::upstream::places::{Holder, Place, Places};
 use crate::mcp::upstream::trouble::{Trouble, clean};
 use crate::mcp::upstream::{Connect, Connection, Request, UpstreamError};
-use crate::store::EntryKind;
 
 /// Calls that wait for their turn at one server.
 pub const WAITING_MAX: usize = 256;
@@ -42,21 +41,6 @@ const PING_WAIT: Duration = Duration::from_secs(2);
 
 /// What a connection has beyond a call's deadline to say itself that it is over.
 const GRACE: Duration = Duration::from_millis(250);
-
-/// Who hears of a server.
-pub trait Listener: Send + Sync {
-    /// It is ready for requests, for the first time or again.
-    fn is_up(&self, slug: &str);
-
-    /// It is gone, whether by itself or because it was stopped.
-    fn is_down(&self, slug: &str);
-
-    /// One of its lists is not what it was.
-    fn list_changed(&self, slug: &str, kind: EntryKind);
-
-    /// A resource is not what it was, by the server's own URI.
-    fn resource_updated(&self, slug: &str, uri: &str);
-}
 
 /// What all servers share.
 pub struct House {

@@ -2,7 +2,7 @@
 //! Recorded from definitions without a device; here they meet the endpoints that there are.
 
 use crate::zigbee::definitions::convert::{Mapped, POWER};
-use crate::zigbee::definitions::table::Fact;
+use crate::zigbee::definitions::table::{Fact, bytes};
 use crate::zigbee::definitions::{Body, Command, Identity, Read, Reporting, Setup};
 use crate::zigbee::types::{AttributeId, ClusterId, Endpoint, MakerCode};
 use crate::zigbee::zcl::clusters;
@@ -91,12 +91,6 @@ fn step(row: &Fact) -> Option<Step> {
         _ => return None,
     };
     Some(Step { endpoint, cluster, act })
-}
-
-/// Bytes out of hexadecimal digits.
-pub fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes().chunks(2);
-    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// The steps for the endpoints that a device has.

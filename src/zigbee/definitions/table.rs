@@ -262,6 +262,12 @@ impl Fact {
     }
 }
 
+/// Bytes out of hexadecimal digits.
+pub fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
 /// A number as JSON has it: whole ones without a point.
 pub fn json_number(number: f64) -> serde_json::Value {
     if number.fract() == 0.0 && number.abs() < 9e15 { (number as i64).into() } else { number.into() }

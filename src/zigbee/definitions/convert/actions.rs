@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::zigbee::definitions::table::bytes;
 use crate::zigbee::zcl::Reader;
 use crate::zigbee::zcl::frame::FrameKind;
 
@@ -295,7 +296,7 @@ impl Sent {
         let are_flags = args.get("y").is_true();
         let words = args.get("l").map().iter().map(|(word, sent)| {
             let shown = if are_flags { Json::from(*word == "true") } else { Json::from(*word) };
-            let payload = crate::zigbee::definitions::steps::bytes(sent.at(1).text().unwrap_or_default())?;
+            let payload = bytes(sent.at(1).text().unwrap_or_default())?;
             Some((shown, sent.at(0).int()?, payload))
         });
         Some(Sent {

@@ -3,6 +3,7 @@
 use super::energy::{ELECTRICAL, METERING, Readable};
 use super::mapped::Mapped;
 use super::*;
+use crate::zigbee::definitions::table::bytes;
 
 /// Tuya's additions to standard clusters.
 const TUYA_MODE: u16 = 0xe001;
@@ -168,7 +169,7 @@ fn program(args: &Fact) -> Option<Vec<Box<dyn Convert>>> {
 /// Scenes of gradients, in hexadecimal.
 fn scenes(args: &Fact) -> Vec<(&'static str, Vec<u8>)> {
     let scenes = args.get("l").map().iter();
-    scenes.filter_map(|(name, hex)| Some((*name, crate::zigbee::definitions::steps::bytes(hex.text()?)?))).collect()
+    scenes.filter_map(|(name, hex)| Some((*name, bytes(hex.text()?)?))).collect()
 }
 
 fn told(name: &str, cluster: u16, attribute: u16, per: f64) -> Mapped {
