@@ -3,8 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
 
 mod furnish;
+mod notify;
 pub(crate) mod radio;
 mod tooling;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 use crate::adapters::assistant::Assistant;
 use crate::adapters::llm;
 use crate::adapters::speech::{self, VoiceName};
+use crate::app::notify::{Manager, Word};
 use crate::app::tooling::Tooling;
 use crate::auth::{Clock, Gate, Moment};
 use crate::common::config::{self, Config, ProviderName, Watcher};
@@ -147,11 +150,16 @@ impl Hub {
         };
         let routes = Arc::new(Routes::new(Arc::new(context)));
         tracing::info!(address = %listener.local_addr(), "the hub is open");
-        // Nobody has to be listening: only systemd is.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let manager = Arc::new(Manager::new(|name| std::env::var(name).ok(), std::process::id()));
+        manager.tell(&Word::Ready);
+        let feeding = manager.watchdog().map(|within| {
+            let (store, home) = (store.clone(), home.clone());
+            let look = move || watchdog::look(store.clone(), home.clone(), within);
+            tokio::spawn(watchdog::feed(manager.clone(), within, look))
+        });
         let answer = move |caller, request| routes.clone().answer(caller, request);
         let serving = listener.serve(config.clone(), stopping, answer);
-        let following = tokio::spawn(follow(config, roster, log, client));
+        let following = tokio::spawn(follow(config, roster, log, client, manager.clone()));
         let guarding = tokio::spawn(gate.follow());
         let [hearing, aggregating] = tooling.spawn();
         let is_simulated = home.radios().iter().any(|radio| radio.backend == Backend::Simulated);
@@ -161,13 +169,13 @@ impl Hub {
         let left = tokio::select! {
             left = &mut serving => left,
             () = stop => {
-                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                manager.tell(&Word::Stopping);
                 tracing::info!("the hub is going down");
                 shutdown.send_replace(true);
                 serving.await
             }
         };
-        for task in [Some(following), Some(guarding), Some(hearing), Some(aggregating), watching, furnishing]
+        for task in [Some(following), Some(guarding), Some(hearing), Some(aggregating), watching, furnishing, feeding]
             .into_iter()
             .flatten()
         {
@@ -239,13 +247,16 @@ async fn follow(
     roster: watch::Sender<Arc<Roster>>,
     log: Option<LogHandle>,
     client: Https,
+    manager: Arc<Manager>,
 ) {
     while config.changed().await.is_ok() {
+        manager.tell(&Word::Reloading);
         let new = config.borrow_and_update().clone();
         roster.send_replace(Arc::new(build_roster(&new, &client)));
         if let Some(Err(error)) = log.as_ref().map(|log| log.set_level(&new.log.level)) {
             tracing::warn!(%error, "the log level stays as it was");
         }
+        manager.tell(&Word::Ready);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Devices for tests, and a source of devices that does what it is told.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -156,6 +157,8 @@ pub struct Script {
     pub refuses: Mutex<Option<ErrorBody>>,
     /// What each device says that it is bound to.
     pub bound: Mutex<Vec<Bound>>,
+    /// Questions about the network are not answered.
+    pub is_mute: AtomicBool,
 }
 
 impl Script {
@@ -170,6 +173,7 @@ impl Script {
             says: Mutex::default(),
             refuses: Mutex::default(),
             bound: Mutex::default(),
+            is_mute: AtomicBool::new(false),
         })
     }
 
@@ -278,6 +282,9 @@ impl DeviceSource for Script {
 
     fn network(&self, query: NetworkQuery) -> BoxFuture<'static, Result<Value, ErrorBody>> {
         let asked = self.ask(Asked::Network(query));
+        if self.is_mute.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(async move { asked.map(|()| json!({"channel": 15})) })
     }
 
