@@ -63,7 +63,9 @@ impl Tooling {
         });
         let native = Native::new(house.clone(), changes.clone());
         let desk = Desk::new(store.clone(), client.clone(), base(address), unix_now);
-        let connector = connector(std::env::current_exe().ok(), client.clone()).authorized_by(desk.clone());
+        let connector = connector(std::env::current_exe().ok(), client.clone())
+            .launching_at(config.borrow().mcp.launcher.clone())
+            .authorized_by(desk.clone());
         let aggregator = Aggregator::new(store.clone(), config.clone(), Arc::new(connector), changes.clone());
         aggregator.set_desk(desk.clone());
         let mut sources: Vec<Arc<dyn Source>> = vec![native.clone(), aggregator.clone()];

@@ -305,6 +305,8 @@ pub struct Mcp {
     pub servers: BTreeMap<String, McpServer>,
     /// Programs that run at once; one more begins when another has been idle.
     pub max_processes: usize,
+    /// The socket at which programs are started outside of the hub's own service. None: as children of the hub.
+    pub launcher: Option<PathBuf>,
     /// Seconds without a call after which a program is stopped.
     pub idle_s: u64,
     /// Tools that a model is shown at most; the others it finds with `search_tools`. A provider's own limit still holds.
@@ -522,6 +524,7 @@ impl Default for Mcp {
         Mcp {
             servers: BTreeMap::new(),
             max_processes: 32,
+            launcher: None,
             idle_s: 300,
             tools_shown: 64,
             tool_rounds: 12,

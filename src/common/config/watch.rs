@@ -20,7 +20,7 @@ const POLL_PERIOD: Duration = Duration::from_secs(1);
 const AWAY_POLLS: u32 = 5;
 
 /// Keys that are read at the start only. `config.yaml` marks them `(restart)`.
-pub const RESTART_KEYS: [&str; 15] = [
+pub const RESTART_KEYS: [&str; 16] = [
     "gateway.host",
     "gateway.port",
     "zigbee.backend",
@@ -34,6 +34,7 @@ pub const RESTART_KEYS: [&str; 15] = [
     "mqtt.password_env",
     "mqtt.ca_file",
     "mqtt.qos",
+    "mcp.launcher",
     "store.path",
     "log.format",
 ];

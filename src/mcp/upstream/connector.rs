@@ -66,6 +66,13 @@ impl Connector {
         self
     }
 
+    /// Programs are started at this socket (`systemd/hearth-mcp.socket`), outside of the hub's own service.
+    #[must_use]
+    pub fn launching_at(mut self, socket: Option<PathBuf>) -> Connector {
+        self.launcher.socket = socket;
+        self
+    }
+
     /// Servers that want a sign-in get their tokens from these.
     #[must_use]
     pub fn authorized_by(mut self, authorities: Arc<dyn Authorities>) -> Connector {
@@ -95,7 +102,7 @@ impl Connector {
         prefer: Prefer,
     ) -> Result<Link, UpstreamError> {
         let shared = Shared::new(slug, ears);
-        stdio::start(slug, server, &self.launcher, &shared)?;
+        stdio::start(slug, server, &self.launcher, &shared).await?;
         let greeting = Link::greet(shared, prefer, SILENCE);
         let greeted = tokio::time::timeout(PROGRAM_DEADLINE, greeting).await;
         greeted.unwrap_or(Err(UpstreamError::Timeout(PROGRAM_DEADLINE)))

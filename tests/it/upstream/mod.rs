@@ -1,6 +1,7 @@
 //! Connections to other MCP servers, from outside: real programs with the real binary, and servers of the tests' own.
 
 mod at_the_hub;
+mod outside;
 mod peers;
 mod programs;
 mod remote;

@@ -31,30 +31,30 @@ done
 const ANSWER: &str =
     r#"answer() { say '{"jsonrpc":"2.0","id":'$id',"result":{"content":[{"type":"text","text":"'"$1"'"}]}}'; };"#;
 
-fn server(on_call: &str) -> McpServer {
+pub(super) fn server(on_call: &str) -> McpServer {
     shell(SERVER, &[&format!("{ANSWER} {on_call}")])
 }
 
-fn shell(script: &str, arguments: &[&str]) -> McpServer {
+pub(super) fn shell(script: &str, arguments: &[&str]) -> McpServer {
     let mut command: Vec<String> = ["sh", "-c", script, "sh"].map(String::from).into();
     command.extend(arguments.iter().map(|argument| String::from(*argument)));
     McpServer { command, ..McpServer::default() }
 }
 
 /// What a call of the server's only tool gives, in text.
-async fn call(connector: &Connector, server: &McpServer) -> Result<String, UpstreamError> {
+pub(super) async fn call(connector: &Connector, server: &McpServer) -> Result<String, UpstreamError> {
     let (connection, _) = open(connector, server).await?;
     let result = connection.request(request("tools/call", json!({ "name": "do", "arguments": {} }))).await?;
     Ok(result["content"][0]["text"].as_str().expect("it answers with text").into())
 }
 
 /// Whether a process of this id runs, and is not only waited for.
-fn is_alive(pid: u32) -> bool {
+pub(super) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, behind)| !behind.starts_with('Z'))
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = now();
     while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(10), "{what}");

@@ -2,6 +2,8 @@
 //! holds a flood back; what a message means is the client's to say.
 
 mod guard;
+mod order;
+mod outside;
 mod program;
 mod words;
 
@@ -12,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStdin, ChildStdout};
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use crate::common::config::McpServer;
@@ -23,8 +25,10 @@ use crate::mcp::upstream::link::{Letter, Shared, Wire};
 use crate::net::ndjson;
 
 pub use guard::watch as watch_programs;
+pub use order::become_server;
+pub use outside::serve;
+pub use program::Launcher;
 use program::Program;
-pub use program::{Launcher, become_server};
 
 /// Lines in a row that are no messages before a program is taken for no MCP server. Some print a banner, or log to the wrong
 /// stream.
@@ -53,8 +57,13 @@ const HELD_BACK: Duration = Duration::from_millis(20);
 const STATUS_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Starts the program and gives `shared` its wire.
-pub fn start(slug: &str, server: &McpServer, launcher: &Launcher, shared: &Arc<Shared>) -> Result<(), UpstreamError> {
-    let (program, streams) = program::start(slug, server, launcher)?;
+pub async fn start(
+    slug: &str,
+    server: &McpServer,
+    launcher: &Launcher,
+    shared: &Arc<Shared>,
+) -> Result<(), UpstreamError> {
+    let (program, streams) = program::start(slug, server, launcher).await?;
     let (queue, letters) = mpsc::channel(QUEUE_LEN);
     let program = Arc::new(program);
     let wire = Arc::new(Stdio {
@@ -116,7 +125,7 @@ impl Wire for Stdio {
 }
 
 /// Brings messages to the program, several in one write where they wait.
-async fn write(mut stdin: ChildStdin, mut letters: mpsc::Receiver<String>) {
+async fn write(mut stdin: pipe::Sender, mut letters: mpsc::Receiver<String>) {
     let mut bytes = Vec::new();
     while let Some(text) = letters.recv().await {
         bytes.extend_from_slice(text.as_bytes());
@@ -137,7 +146,7 @@ async fn write(mut stdin: ChildStdin, mut letters: mpsc::Receiver<String>) {
 }
 
 /// Hears the program until it ends, or says what nobody can understand.
-async fn read(mut stdout: ChildStdout, shared: Arc<Shared>, program: Arc<Program>) {
+async fn read(mut stdout: pipe::Receiver, shared: Arc<Shared>, program: Arc<Program>) {
     let mut buffer = vec![0; READ_BYTES];
     let mut lines = ndjson::Parser::new(MESSAGE_BYTES_MAX);
     let mut pace = Pace::new();

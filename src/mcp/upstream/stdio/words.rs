@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::process::ChildStderr;
+use tokio::net::unix::pipe;
 
 use super::program::Program;
 use crate::common::rate::TokenBucket;
@@ -22,7 +22,7 @@ const LOG_REFILL: Duration = Duration::from_secs(1);
 
 /// Reads to the end, so that the program never waits for a reader.
 #[expect(clippy::disallowed_methods, reason = "a driver: it reads the clock for the bucket")]
-pub(super) async fn keep(program: Arc<Program>, mut stderr: ChildStderr) {
+pub(super) async fn keep(program: Arc<Program>, mut stderr: pipe::Receiver) {
     let mut buffer = vec![0; 4096];
     let mut lines = ndjson::Parser::new(LINE_BYTES_MAX);
     let mut log = TokenBucket::new(LOG_BURST, LOG_REFILL, std::time::Instant::now());
