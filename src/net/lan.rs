@@ -95,11 +95,11 @@ fn mask(bits: u8) -> u128 {
     u128::MAX << (128 - bits)
 }
 
-/// What the kernel says now; a file that is not there (no IPv6) adds nothing.
+/// What the kernel says now; a file that is not there (no IPv6) adds nothing. A service may see of `/proc` its own process alone.
 fn read_on_link() -> Vec<Prefix> {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let mut prefixes = parse_if_inet6(&read("/proc/net/if_inet6"));
-    prefixes.extend(parse_route(&read("/proc/net/route")));
+    let mut prefixes = parse_if_inet6(&read("/proc/self/net/if_inet6"));
+    prefixes.extend(parse_route(&read("/proc/self/net/route")));
     prefixes
 }
 

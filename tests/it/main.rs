@@ -37,6 +37,7 @@ mod responses;
 mod rest;
 mod resume;
 mod retry;
+mod service;
 mod speech;
 mod streams;
 mod tidy;
