@@ -1,6 +1,7 @@
 //! `hearth doctor`: looks at everything that a hub needs, and says what to mend. Changes nothing.
 #![expect(clippy::disallowed_methods, reason = "it looks at the clock itself")]
 
+mod device;
 mod providers;
 mod radio;
 mod voice;
@@ -105,6 +106,13 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
     voice::examine(config, findings);
     radio::examine(config, running.as_deref(), findings);
     machine(findings);
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let others_come = !config.gateway.host.is_loopback();
+    device::examine(Path::new("/"), folder_of(&config.store.path), others_come.then_some(&*name), findings);
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Where a hub answers, if one does at the configured address.
@@ -148,8 +156,7 @@ fn access(base: &str, is_loopback: bool) -> Option<Finding> {
 fn store(path: &Path, running: bool, findings: &mut Vec<Finding>) {
     let shown = path.display();
     let (health, text) = if !path.exists() {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if folder.is_dir() {
+        if folder_of(path).is_dir() {
             (Health::Ok, format!("{shown} will be made at the first start"))
         } else {
             (Health::Fail, format!("the folder of {shown} does not exist: make it, or set store.path"))
@@ -165,8 +172,7 @@ fn store(path: &Path, running: bool, findings: &mut Vec<Finding>) {
 }
 
 fn disk(path: &Path, findings: &mut Vec<Finding>) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(disk) = rustix::fs::statvfs(folder) else { return };
+    let Ok(disk) = rustix::fs::statvfs(folder_of(path)) else { return };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let text = format!("{} MiB free", free / (1024 * 1024));
     findings.push(match free < FREE_BYTES_LOW {
