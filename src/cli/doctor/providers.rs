@@ -1,5 +1,7 @@
 //! Whether providers can be asked: each key, each address and each model, by the very adapters that the hub uses.
 
+use std::path::Path;
+
 use crate::adapters::llm::{self, Setup};
 use crate::app;
 use crate::cli::doctor::{Finding, Health, finding};
@@ -9,6 +11,9 @@ use crate::net::https::Https;
 
 /// Names of other models that are shown where the configured one is not listed.
 const SHOWN_MAX: usize = 5;
+
+/// Where systemd puts what `systemd/hearth.service` loads.
+const SERVICE_CREDENTIALS: &str = "/run/credentials/hearth.service";
 
 /// Everybody in the chain, in its order, then whoever else has a key: the owner wants to know of each key.
 pub fn examine(config: &Providers, findings: &mut Vec<Finding>) {
@@ -91,8 +96,13 @@ fn has_key(config: &Providers, name: ProviderName) -> bool {
     variable.is_some_and(|variable| matches!(key(variable), Ok(Some(_))))
 }
 
+/// As the running service has it where this command was given none; root may look there.
 fn key(variable: &str) -> Result<Option<crate::common::secret::Secret>, config::SecretError> {
-    config::api_key(variable, |name| std::env::var(name).ok())
+    let of_the_service = || Path::new(SERVICE_CREDENTIALS).is_dir().then(|| SERVICE_CREDENTIALS.to_owned());
+    config::api_key(variable, |name| match std::env::var(name) {
+        Err(_) if name == "CREDENTIALS_DIRECTORY" => of_the_service(),
+        value => value.ok(),
+    })
 }
 
 #[cfg(test)]
