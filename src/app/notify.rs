@@ -1,5 +1,6 @@
 //! What is told to the service manager: one datagram a word, to the socket that it has named (sd_notify(3)). Where it has named
-//! none, nobody is told. Never waits, and knows neither hub nor clock.
+//! none, nobody is told. Never waits (the usual crate's send does where systemd's queue is full, and knows the process's environment
+//! alone), and knows neither hub nor clock.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
