@@ -22,7 +22,7 @@ const FURNITURE: &[(&str, &str, &str)] = &[
     ("bulb", "bedside lamp", "Bedroom"),
     ("climate", "bedroom climate", "Bedroom"),
     ("contact", "front door", "Hall"),
-    ("tuya", "garden switch", "Garden"),
+    ("tuya", "garden dimmer", "Garden"),
     ("unknown", "cellar box", "Cellar"),
 ];
 
