@@ -7,6 +7,7 @@ pub mod net;
 pub mod store;
 pub mod zigbee;
 
+pub mod appliance;
 pub mod auth;
 pub mod home;
 

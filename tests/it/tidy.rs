@@ -9,11 +9,12 @@ use hearth::common::config::{Config, McpServer};
 use serde_json::Value;
 
 /// The rooms from the ground up. A room uses lower floors only; the parts of the top floor are one room.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("common", 0),
     ("net", 1),
     ("store", 1),
     ("zigbee", 1),
+    ("appliance", 2),
     ("auth", 2),
     ("home", 2),
     ("adapters", 3),
