@@ -1,0 +1,249 @@
+"""Checks of the card that `image/build` makes, booted in a virtual machine with a simulated stick on its USB port. Run by
+`appliance`, which builds it.
+
+The checks are in the order in which an owner meets things, and each stands on those before it: the machine goes through them as one
+life. What is named on the command line is run alone on what is needed for it.
+"""
+
+import argparse
+import asyncio
+import re
+import sys
+import time
+from contextlib import contextmanager
+
+import checks
+from client import Client, told_in_order
+from machine import Machine, Radio
+from processes import tail
+
+# What may be reached from the network: the page and everything behind it, mDNS, and the port on which an address is asked for.
+PORTS = {("tcp", "80"), ("udp", "5353"), ("udp", "68"), ("udp", "546")}
+JOIN_S = 240  # a device's interview, by an emulated processor on a busy machine
+BACK_S = 60
+WATCHDOG_S = 180  # 30 s without a word, then a start anew
+CUTS = 20
+IDLE_S = 60
+SYSTEM_MIB_MAX = 160
+HUB_MB_MAX = 12
+TREE_MB_MAX = 900
+
+
+class Card:
+    """The machine, and what an owner has once it is claimed."""
+
+    def __init__(self, options, folder):
+        self.options = options
+        self.radio = Radio(options.native_hub, folder)
+        self.machine = Machine(options.image, folder, self.radio)
+        self.token = None
+
+    def devices(self):
+        return self.machine.get("/api/v1/devices", self.token)["devices"]
+
+    def until(self, is_so, within_s, what):
+        """Asks until it is so; what was found."""
+        until, last = time.monotonic() + within_s, None
+        while time.monotonic() < until:
+            try:
+                last = is_so()
+                if last:
+                    return last
+            except OSError as error:
+                last = error
+            time.sleep(0.5)
+        raise AssertionError(f"not within {within_s} s: {what}; last: {last}\n{self.journal()}")
+
+    def journal(self, lines=25):
+        try:
+            return self.machine.run(f"journalctl --no-pager -u hearth -n {lines} -o cat")
+        except (AssertionError, OSError) as error:
+            return f"(no journal: {error})\n{tail(self.machine.log)}"
+
+    def radio_is(self, state):
+        return lambda: self.machine.get("/api/v1/zigbee", self.token).get("state") == state
+
+    def bulb(self, is_so=lambda bulb: True):
+        return self.until(lambda: [d for d in self.devices() if d["name"].startswith("bulb") or "lamp" in d["name"] if is_so(d)], JOIN_S, "the bulb")[0]
+
+    def say(self, text, number=[0]):
+        number[0] += 1
+
+        async def chat():
+            url = self.machine.url.replace("http", "ws") + f"/ws/chat?token={self.token}"
+            async with Client.connected(url) as client:
+                return told_in_order(await client.ask("chat", {"text": text}, f"card-{number[0]}"))
+
+        return asyncio.run(chat())
+
+
+def boots(card):
+    """a first boot ends with a hub that serves, and so does a second one"""
+    first = card.machine.boot().serving()
+    card.until(lambda: card.machine.run("systemctl is-system-running || true").strip() in ("running", "degraded"), BACK_S * 3, "everything is up")
+    failed = card.machine.run("systemctl --failed --no-legend --plain || true").strip()
+    assert not failed, f"units that failed: {failed}\n{card.machine.run('journalctl -b -p warning --no-pager | tail -40')}"
+    card.machine.shut_down()
+    second = card.machine.boot().serving()
+    return f"{first:.0f} s after power on, {second:.0f} s the second time"
+
+
+def identity(card):
+    """what makes a card its own was made on it, and its root cannot be written to"""
+    run = card.machine.run
+    assert re.fullmatch(r"[0-9a-f]{32}\n", run("cat /etc/machine-id")), "no machine-id"
+    assert "ro" in run("findmnt -no OPTIONS /").strip().split(","), "the root can be written to"
+    assert run("cut -d: -f2 /etc/shadow | grep -vc '^[!*]' || true").strip() == "0", "somebody has a password"
+    assert "memory" in run("cat /sys/fs/cgroup/cgroup.controllers"), "MemoryMax means nothing here"
+    data = int(run("findmnt -bno SIZE /data"))
+    swaps = run("tail -n +2 /proc/swaps | cut -d' ' -f1").split()
+    assert all(swap.startswith("/dev/zram") for swap in swaps), f"swap is on {swaps}"
+    return f"data has {data / 1e6:.0f} MB, swap is in {', '.join(swaps) or 'nothing'}"
+
+
+def ports(card):
+    """exactly the ports that are meant to be open are"""
+    said = card.machine.run("ss -H -lntup")
+    reached = set()
+    for line in said.splitlines():
+        words = line.split()
+        address, _, port = words[4].rpartition(":")
+        if not address.startswith(("127.", "[::1]")):
+            reached.add((words[0], port))
+    odd = {(kind, port) for kind, port in reached - PORTS if not (kind == "udp" and int(port) >= 32768 and "avahi" in said)}
+    assert not odd and ("tcp", "80") in reached, f"{odd} should not be reached\n{said}"
+    return ", ".join(sorted(f"{kind} {port}" for kind, port in reached))
+
+
+def claimed(card):
+    """nothing answers before the hub is claimed; the code that it shows makes an owner, once"""
+    machine = card.machine
+    for path in ("/api/v1/devices", "/api/v1/status", "/api/v1/tools"):
+        try:
+            machine.get(path)
+            raise AssertionError(f"{path} answers anybody")
+        except OSError as error:
+            assert getattr(error, "code", None) == 401, f"{path}: {error}"
+    door = machine.get("/api/v1/claim")
+    assert door == {"required": True, "claimable": True}, door
+    shown = card.until(lambda: re.findall(r"\b([2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4})\b", machine.run("journalctl --no-pager -o cat -u hearth")), BACK_S, "a code in the journal")
+    card.token = machine.ask("POST", "/api/v1/claim", {"code": shown[-1], "name": "mina"})["token"]
+    try:
+        machine.ask("POST", "/api/v1/claim", {"code": shown[-1], "name": "eve"})
+        raise AssertionError("the code opens twice")
+    except OSError as error:
+        assert getattr(error, "code", None) in (401, 403, 409), error
+
+
+def stick(card):
+    """a stick that is plugged in is found, its network formed, and a bulb that joins obeys"""
+    card.plugged = card.machine.stick()
+    card.plugged.__enter__()
+    began = time.monotonic()
+    card.until(card.radio_is("up"), JOIN_S, "the radio is up")
+    up_s = time.monotonic() - began
+    card.machine.ask("POST", "/api/v1/zigbee/pairing", {"seconds": 200}, card.token)
+    bulb = card.bulb(lambda device: device.get("available"))
+    result = card.machine.ask("POST", "/api/v1/tools/devices.set", {"devices": [bulb["id"]], "set": {"state": "ON"}}, card.token)
+    card.bulb(lambda device: device["state"].get("state") == "ON")
+    return f"up {up_s:.0f} s after the plug, {result}"
+
+
+def chats(card):
+    """words stream over the WebSocket, and what they ask for is done"""
+    answer = card.say(f"turn off {card.bulb()['name']}")
+    card.bulb(lambda device: device["state"].get("state") == "OFF")
+    return answer.text()
+
+
+def replugged(card):
+    """a stick that is pulled out and plugged in again works again, and the hub answers all the time"""
+    card.plugged.__exit__(None, None, None)
+    card.until(lambda: not card.radio_is("up")(), BACK_S, "the radio is down")
+    card.plugged = card.machine.stick()
+    card.plugged.__enter__()
+    began = time.monotonic()
+    card.until(card.radio_is("up"), BACK_S, "the radio is up again")
+    return f"up again after {time.monotonic() - began:.1f} s"
+
+
+def killed(card):
+    """a hub that is killed is there again, with its house"""
+    before = {device["id"]: device["name"] for device in card.devices()}
+    old = card.machine.run("systemctl show -P MainPID hearth").strip()
+    card.machine.run("systemctl kill -s KILL hearth")
+    began = time.monotonic()
+    card.until(lambda: card.machine.run("systemctl show -P MainPID hearth").strip() not in ("0", old) and card.devices(), BACK_S, "the hub is back")
+    assert {device["id"]: device["name"] for device in card.devices()} == before
+    return f"after {time.monotonic() - began:.1f} s"
+
+
+def hung(card):
+    """a hub that hangs is ended by the watchdog and started anew"""
+    old = card.machine.run("systemctl show -P MainPID hearth").strip()
+    card.machine.run(f"kill -STOP {old}")
+    began = time.monotonic()
+    card.until(lambda: card.machine.run("systemctl show -P MainPID hearth").strip() not in ("0", old) and card.devices(), WATCHDOG_S, "the hub is back")
+    assert "watchdog" in card.machine.run("journalctl --no-pager -u hearth -n 50").lower()
+    return f"after {time.monotonic() - began:.0f} s"
+
+
+def idle(card):
+    """at rest, the hub and the system are as small as they should be"""
+    run = card.machine.run
+    pid = run("systemctl show -P MainPID hearth").strip()
+    pss = int(re.search(r"^Pss:\s+(\d+) kB", run(f"cat /proc/{pid}/smaps_rollup"), re.MULTILINE)[1]) / 1000
+    memory = dict(re.findall(r"^(\w+):\s+(\d+) kB", run("cat /proc/meminfo"), re.MULTILINE))
+    system = (int(memory["MemTotal"]) - int(memory["MemAvailable"])) / 1024
+    ticks = [int(run(f"cut -d' ' -f14,15 /proc/{pid}/stat | tr ' ' '+' | {{ read -r a; echo $((a)); }}")) for _ in [0] if True]
+    written = [int(run("awk '{print $7}' /sys/block/vda/stat"))]
+    time.sleep(IDLE_S)
+    ticks.append(int(run(f"cut -d' ' -f14,15 /proc/{pid}/stat | tr ' ' '+' | {{ read -r a; echo $((a)); }}")))
+    written.append(int(run("awk '{print $7}' /sys/block/vda/stat")))
+    cpu = (ticks[1] - ticks[0]) / IDLE_S  # ticks are 1/100 s: this is per cent of a core, of an emulated one
+    said = f"hub {pss:.1f} MB PSS (bar {HUB_MB_MAX}), system {system:.0f} MiB (bar {SYSTEM_MIB_MAX}), {cpu:.1f} % of an emulated core, {(written[1] - written[0]) * 512 / 1e3:.0f} kB written in {IDLE_S} s"
+    assert system <= SYSTEM_MIB_MAX, said
+    return said
+
+
+def cut(card):
+    """after each cut of the power what was acknowledged is there"""
+    for number in range(card.options.cuts):
+        name = f"lamp {number}"
+        bulb = card.bulb()
+        card.machine.ask("PATCH", f"/api/v1/devices/{bulb['id']}", {"name": name}, card.token)
+        card.plugged.__exit__(None, None, None)
+        card.machine.cut()
+        card.machine.boot().serving()
+        card.plugged = card.machine.stick()
+        card.plugged.__enter__()
+        assert name in [device["name"] for device in card.devices()], f"cut {number}: {card.devices()}"
+    return f"{card.options.cuts} times"
+
+
+CHECKS = [boots, identity, ports, claimed, stick, chats, replugged, killed, hung, idle, cut]
+
+
+@contextmanager
+def started(options, folder):
+    card = Card(options, folder)
+    try:
+        card.radio.start("--devices", "bulb,climate,plug", "--generation", "3.0.x")
+        yield card
+    finally:
+        card.machine.cut()
+        card.radio.kill()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--image", required=True)
+    parser.add_argument("--native-hub", required=True, help="a hub for this machine, which simulates the stick")
+    parser.add_argument("--cuts", type=int, default=CUTS)
+    parser.add_argument("checks", nargs="*", help=", ".join(check.__name__ for check in CHECKS))
+    options = parser.parse_args()
+    return checks.run(CHECKS, options.checks, lambda folder: started(options, folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
