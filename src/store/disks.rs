@@ -11,7 +11,6 @@ use redb::{BackendError, StorageBackend};
 
 use super::Store;
 use super::bounds::Bounds;
-use super::migrate::Layout;
 use super::open::{OpenError, Opener};
 
 /// What a disk writes at once or not at all, bytes.
@@ -54,7 +53,7 @@ impl Trouble {
     pub(super) fn opener(self: &Arc<Trouble>, path: &Path) -> Opener {
         let trouble = Arc::clone(self);
         let disk = Arc::new(move |file| Box::new(Troubled(file, Arc::clone(&trouble))) as Box<dyn StorageBackend>);
-        Opener { path: path.to_owned(), disk, layout: Layout::CURRENT }
+        Opener { disk, ..Opener::new(path) }
     }
 
     /// Lets syncs wait from now on.

@@ -7,6 +7,7 @@ mod backend;
 mod blobs;
 mod bounds;
 mod catalog;
+mod contents;
 mod context;
 mod conversations;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod search;
 mod servers;
 mod settings;
 mod sign_ins;
+pub mod snapshots;
 mod tables;
 mod usage;
 mod users;
@@ -41,7 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redb::ReadTransaction;
+use redb::{Database, ReadTransaction};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::common::error::{ErrorBody, ErrorCode};
@@ -142,6 +144,9 @@ pub struct Store {
     /// One permit for each kB that may wait.
     room: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    /// Of whole copies: one at a time.
+    copies: Arc<Semaphore>,
+    path: Arc<Path>,
     shared: Arc<Shared>,
 }
 
@@ -149,26 +154,54 @@ pub struct Store {
 /// for a short time only: pages that it sees are not used again.
 pub struct Snapshot(ReadTransaction);
 
+/// A file of an older layout that is open and as it was.
+pub struct Elder<'a> {
+    db: &'a Database,
+    path: &'a Path,
+}
+
 impl Store {
     /// Opens the file, or makes it in a folder that exists. Waits for the disk; for the start of a program.
     pub fn open(path: &Path) -> Result<Store, OpenError> {
         Store::start(Opener::new(path), Bounds::HOUSE)
     }
 
+    /// The same, and before a file is brought up from an older layout `before_migration` sees it.
+    pub fn open_with(
+        path: &Path,
+        before_migration: impl Fn(&Elder<'_>) + Send + Sync + 'static,
+    ) -> Result<Store, OpenError> {
+        let before_migration = Arc::new(move |db: &Database, path: &Path| before_migration(&Elder { db, path }));
+        Store::start(Opener { before_migration, ..Opener::new(path) }, Bounds::HOUSE)
+    }
+
     fn start(opener: Opener, bounds: Bounds) -> Result<Store, OpenError> {
         let (orders, queue) = mpsc::channel(WRITE_QUEUE_LEN);
+        let path = opener.path.as_path().into();
         let shared = writer::start(opener, bounds, queue)?;
         Ok(Store {
             orders,
             room: Arc::new(Semaphore::new(WRITE_QUEUE_KB as usize)),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
+            copies: Arc::new(Semaphore::new(1)),
+            path,
             shared,
         })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// News of every write from now on.
     pub fn subscribe(&self) -> Feed {
         self.shared.subscribe()
+    }
+
+    /// The number of the newest write. Another number is another store.
+    pub async fn revision(&self) -> Result<u64, ReadError> {
+        self.read(|snapshot| Ok(contents::revision(&snapshot.0)?)).await
     }
 
     /// Commits since the store was opened: fewer than writes, where many came at once.

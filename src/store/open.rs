@@ -51,6 +51,23 @@ pub enum OpenError {
     Io { path: PathBuf, detail: String },
 }
 
+/// Details of [`OpenError::NotADatabase`] that no damage could bring about.
+const NO_FILE: &str = "it is no plain file";
+const FOLDER: &str = "it is a folder";
+const ANOTHERS: &str = "it belongs to another program";
+
+impl OpenError {
+    /// Whether the file is what a failing disk may have left of a store: not one that is in use, that the system keeps from us, or
+    /// that is whole and not ours to read.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            OpenError::Corrupt { .. } => true,
+            OpenError::NotADatabase { detail, .. } => ![NO_FILE, FOLDER, ANOTHERS].contains(&detail.as_str()),
+            _ => false,
+        }
+    }
+}
+
 /// How the file is reached: in the house as it is, in tests through a disk that fails.
 pub(super) type Disk = Arc<dyn Fn(FileBackend) -> Box<dyn StorageBackend> + Send + Sync>;
 
@@ -60,11 +77,18 @@ pub(super) struct Opener {
     pub(super) path: PathBuf,
     pub(super) disk: Disk,
     pub(super) layout: Layout,
+    /// What is done with a file of an older layout before it is brought up to this one.
+    pub(super) before_migration: Arc<dyn Fn(&Database, &Path) + Send + Sync>,
 }
 
 impl Opener {
     pub(super) fn new(path: &Path) -> Opener {
-        Opener { path: path.to_owned(), disk: Arc::new(|file| Box::new(file)), layout: Layout::CURRENT }
+        Opener {
+            path: path.to_owned(),
+            disk: Arc::new(|file| Box::new(file)),
+            layout: Layout::CURRENT,
+            before_migration: Arc::new(|_, _| {}),
+        }
     }
 
     /// Opens the file; makes it where there is none.
@@ -88,10 +112,27 @@ impl Opener {
         OpenOptions::new().read(true).write(true).open(&self.path)
     }
 
+    /// Opens a file that must be there, and leaves it of the layout that it has.
+    pub(super) fn open_unchanged(&self) -> Result<Database, OpenError> {
+        self.open_whole(self.open_file().map_err(|error| self.refused_by_file(&error))?).map(|(db, _)| db)
+    }
+
     fn open(&self, file: File) -> Result<Database, OpenError> {
+        let (db, found) = self.open_whole(file)?;
+        if found < self.layout.version {
+            (self.before_migration)(&db, &self.path);
+        }
+        if migrate::run(&db, found, self.layout).map_err(|error| self.refused(error))? {
+            tracing::info!(from = found, to = self.layout.version, "the store was brought up to this version's layout");
+        }
+        Ok(db)
+    }
+
+    /// Opens a file of this layout or an older one, with the number of its layout.
+    fn open_whole(&self, file: File) -> Result<(Database, u64), OpenError> {
         let metadata = file.metadata().map_err(|error| self.refused_by_file(&error))?;
         if !metadata.is_file() {
-            return Err(self.not_a_database("it is no plain file"));
+            return Err(self.not_a_database(NO_FILE));
         }
         // redb would make a database of an empty file; ours are whole from the moment they have their name.
         if metadata.len() == 0 {
@@ -103,16 +144,13 @@ impl Opener {
         let db = builder().set_check_integrity_on_open(true).create_with_backend(held);
         let db = db.map_err(|error| self.refused(error.into()))?;
         let Some(found) = migrate::version(&db).map_err(|error| self.refused(error))? else {
-            return Err(self.not_a_database("it belongs to another program"));
+            return Err(self.not_a_database(ANOTHERS));
         };
         if found > self.layout.version {
             return Err(OpenError::Newer { path: self.path.clone(), found, known: self.layout.version });
         }
         release.release().map_err(|error| self.refused_by_file(&error))?;
-        if migrate::run(&db, found, self.layout).map_err(|error| self.refused(error))? {
-            tracing::info!(from = found, to = self.layout.version, "the store was brought up to this version's layout");
-        }
-        Ok(db)
+        Ok((db, found))
     }
 
     /// Makes the database under another name and gives it its own when it is whole, so that a crash leaves either none
@@ -172,7 +210,7 @@ impl Opener {
             ErrorKind::InvalidData => self.not_a_database("it does not begin like one"),
             ErrorKind::UnexpectedEof => OpenError::Corrupt { path, detail: "its end is missing".into() },
             ErrorKind::NotADirectory => OpenError::NoFolder { path },
-            ErrorKind::IsADirectory => self.not_a_database("it is a folder"),
+            ErrorKind::IsADirectory => self.not_a_database(FOLDER),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 OpenError::Permission { path, detail: error.to_string() }
             }

@@ -155,6 +155,28 @@ impl HouseSave {
     }
 }
 
+/// Whether an entry of the log can be read.
+pub(super) fn is_log(entry: &[u8]) -> bool {
+    let mut input = codec::Input(entry);
+    while !input.0.is_empty() {
+        let (Ok(_series), Ok(count)) = (input.varint(), input.varint()) else { return false };
+        if !(0..count).all(|_| input.report().is_ok()) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a pack of reports can be read.
+pub(super) fn is_reports(pack: &[u8]) -> bool {
+    codec::decode_reports(pack).is_ok()
+}
+
+/// Whether a pack of steps can be read.
+pub(super) fn is_steps(pack: &[u8]) -> bool {
+    codec::decode_steps(pack).is_ok()
+}
+
 fn write_memories(batch: &Batch, save: &HouseSave) -> Result<(), redb::Error> {
     for (table, documents) in [(DEVICE_INFOS, &save.infos), (DEVICE_STATES, &save.states)] {
         let mut table = batch.txn.open_table(table)?;
