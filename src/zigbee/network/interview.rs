@@ -9,9 +9,9 @@ use crate::zigbee::network::core::{Core, trouble};
 use crate::zigbee::network::errand::to_hub;
 use crate::zigbee::network::event::{Event, Pairing, Step};
 use crate::zigbee::network::exchange::{Answer, Failure, Zcl};
-use crate::zigbee::network::ias;
 use crate::zigbee::network::job::Owner;
 use crate::zigbee::network::queue::Priority;
+use crate::zigbee::network::{first, ias};
 use crate::zigbee::types::{AttributeId, ClusterId, Endpoint, Ieee, ProfileId};
 use crate::zigbee::zcl::foundation::{General, ReadRecord, ReportingConfig};
 use crate::zigbee::zcl::status::Status;
@@ -289,6 +289,7 @@ impl Interviews {
                 tracing::info!(%ieee, took_ms = took.as_millis(), "a device has been interviewed");
                 core.tell(Event::Pairing(Pairing::Interviewed { ieee }));
                 core.show(ieee);
+                first::ask(core, now, ieee);
                 core.refresh(now, ieee);
             }
         }

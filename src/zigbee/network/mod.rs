@@ -10,6 +10,7 @@ mod errand;
 pub mod event;
 mod evidence;
 mod exchange;
+mod first;
 mod hearing;
 mod ias;
 mod interview;

@@ -66,6 +66,8 @@ pub struct Real {
     pub reports: bool,
     /// Commands that it carried out.
     pub done: Vec<(ClusterId, u8)>,
+    /// Clusters whose attributes it was asked for, less the basic one, in order.
+    pub reads: Vec<ClusterId>,
     pub seq: u8,
     pub deaf: bool,
 }
@@ -143,7 +145,7 @@ impl World {
     /// Puts a device into the air, which does not know the hub yet.
     pub fn add(&mut self, number: u16, model: &'static str, sleeps: bool) -> Ieee {
         let ieee = Ieee(0x00aa_0000_0000_0000 | u64::from(number));
-        let (groups, faults, bound, done) = Default::default();
+        let (groups, faults, bound, done, reads) = Default::default();
         let (nwk, on, level, moving, seq) = (Nwk(number), false, 0, None, 0);
         let (reports, deaf, bindings) = (false, false, Vec::new());
         let real = Real {
@@ -160,6 +162,7 @@ impl World {
             bindings,
             reports,
             done,
+            reads,
             seq,
             deaf,
         };
@@ -378,6 +381,9 @@ impl World {
                 let general = General::decode(header.command, &mut Reader::new(&payload)).expect("the hub's");
                 match general {
                     General::Read(attributes) => {
+                        if message.cluster != ClusterId(0) {
+                            real.reads.push(message.cluster);
+                        }
                         let records = attributes.iter().map(|attribute| ReadRecord {
                             attribute: *attribute,
                             value: real.attribute(message.cluster, attribute.0).ok_or(Status::UNSUPPORTED_ATTRIBUTE),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::air::{COORDINATOR, Fault, World};
-use super::kinds::ON_OFF;
+use super::kinds::{LEVEL, ON_OFF};
 use crate::common::error::ErrorCode;
 use crate::zigbee::ncp::{NcpEvent, SendStatus};
 use crate::zigbee::network::{Event, Pairing, Reply, Request, Step, View};
@@ -115,6 +115,54 @@ fn one_that_sleeps_is_asked_when_it_is_heard() {
     }
     assert!(view(&world, contact).interviewed, "{:?}", pairing(&world));
     assert!(pairing(&world).contains(&Pairing::Interviewed { ieee: contact }));
+}
+
+/// Its first report may be an hour away.
+#[test]
+fn what_is_only_reported_is_read_once_when_it_is_set_up() {
+    let mut world = World::new();
+    let sensor = world.add(0x3456, "sensor", true);
+    world.announce(sensor);
+    world.run(Duration::from_secs(2));
+    assert!(pairing(&world).contains(&Pairing::Interviewed { ieee: sensor }), "{:?}", pairing(&world));
+    assert_eq!(view(&world, sensor).state["state"], "OFF");
+    assert_eq!(world.real(sensor).reads, [ON_OFF], "once");
+    let lamp = world.join(0x1234, "lamp");
+    assert_eq!(
+        world.real(lamp).reads,
+        [ON_OFF, ON_OFF],
+        "what its set-up and the refresh read is not read a third time"
+    );
+}
+
+/// It is no part of the interview, and one that has fallen asleep is asked when it is heard.
+#[test]
+fn a_first_value_that_does_not_come_holds_up_nothing() {
+    let mut world = World::new();
+    let sensor = world.add(0x3456, "sensor", true);
+    world.announce(sensor);
+    while !pairing(&world).contains(&Pairing::Interviewed { ieee: sensor }) {
+        world.run(Duration::from_millis(1));
+    }
+    assert!(!view(&world, sensor).state.contains_key("state"));
+    world.real(sensor).deaf = true;
+    world.run(Duration::from_secs(40));
+    world.real(sensor).deaf = false;
+    world.real(sensor).faults.push_back(Fault::Lost(SendStatus::Expired));
+    world.report(sensor, LEVEL);
+    world.run(Duration::from_secs(5));
+    assert_eq!(view(&world, sensor).state["state"], "OFF", "asked again within the window");
+
+    let silent = world.add(0x4567, "sensor", true);
+    world.announce(silent);
+    while !pairing(&world).contains(&Pairing::Interviewed { ieee: silent }) {
+        world.run(Duration::from_millis(1));
+    }
+    world.real(silent).faults.extend([Fault::Silent; 20]);
+    world.run(Duration::from_secs(120));
+    let failed = |news: &Pairing| matches!(news, Pairing::Failed { .. });
+    assert!(!pairing(&world).iter().any(failed), "{:?}", pairing(&world));
+    assert_eq!(world.saved[&silent]["is_set_up"], json!(true));
 }
 
 #[test]

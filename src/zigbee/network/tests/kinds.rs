@@ -1,4 +1,4 @@
-//! Two kinds of device that are known by name, a lamp and a contact, and one of which nothing can be read.
+//! Kinds of device: a lamp, one of which nothing can be read, one that tells by itself, and whatever nobody knows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ impl Definitions for Kinds {
         Arc::new(match identity.model_id.as_deref() {
             Some("lamp") => Kind::Lamp,
             Some("mute") => Kind::Mute,
+            Some("sensor") => Kind::Sensor,
             _ => Kind::Unknown,
         })
     }
@@ -34,6 +35,8 @@ enum Kind {
     Lamp,
     /// Takes commands, and cannot be asked.
     Mute,
+    /// Tells by itself, and cannot be asked as far as its definition knows.
+    Sensor,
     Unknown,
 }
 
@@ -74,16 +77,18 @@ impl Definition for Kind {
     }
 
     fn setup(&self, _: &Identity) -> Vec<Setup> {
-        if *self != Kind::Lamp {
-            return Vec::new();
-        }
         let reporting =
             Reporting { attribute: AttributeId(0), data_type: DataType::Bool, min_s: 0, max_s: 3600, change: None };
-        vec![
+        let mut setup = vec![
             Setup::Bind { endpoint: ENDPOINT, cluster: ON_OFF },
             Setup::Report { endpoint: ENDPOINT, cluster: ON_OFF, maker: None, attributes: vec![reporting] },
-            Setup::Read(read(ON_OFF)),
-        ]
+        ];
+        match self {
+            Kind::Lamp => setup.push(Setup::Read(read(ON_OFF))),
+            Kind::Sensor => {}
+            Kind::Mute | Kind::Unknown => setup.clear(),
+        }
+        setup
     }
 
     fn decode(&self, _: &Identity, heard: &Heard<'_>, _: &mut Memory) -> Decoded {
@@ -144,7 +149,7 @@ impl Definition for Kind {
     }
 
     fn reads(&self, _: &Identity, _: &[Box<str>]) -> Vec<Read> {
-        if *self == Kind::Mute { Vec::new() } else { vec![read(ON_OFF)] }
+        if matches!(self, Kind::Mute | Kind::Sensor) { Vec::new() } else { vec![read(ON_OFF)] }
     }
 }
 
