@@ -1,5 +1,5 @@
-//! The house as `devices.list` tells of it: what can be meant by a name, a room or a word such as "lights". Knows nothing that
-//! was not in that answer.
+//! The house as `devices.list`, `rooms.list` and `groups.list` tell of it: what can be meant by a name, a room or a word such as
+//! "lights". Knows nothing that was not in their answers.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -15,6 +15,31 @@ pub struct House {
     /// There were more than one answer holds.
     #[serde(default)]
     pub next_cursor: Option<String>,
+    /// What else rooms are called, and rooms in which nothing is.
+    #[serde(default)]
+    pub rooms: Vec<Room>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Room {
+    pub name: String,
+    #[serde(default)]
+    pub aliases: Vec<String>,
+}
+
+/// Devices that go by one name.
+#[derive(Debug, Deserialize)]
+pub struct Group {
+    pub name: String,
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    #[serde(default)]
+    pub members: Vec<Member>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Member {
+    pub id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,6 +62,12 @@ pub struct Device {
     /// What can be set.
     #[serde(default)]
     settable: Vec<String>,
+    /// What it measures and has not told yet.
+    #[serde(default)]
+    untold: Vec<String>,
+    /// Names of the groups that it is in.
+    #[serde(skip)]
+    groups: Vec<String>,
 }
 
 /// A place in the utterance where a name stands: from this word on, so many words.
@@ -59,12 +90,41 @@ impl Device {
         self.settable.iter().any(|own| own == property)
     }
 
+    /// It tells this, or will.
+    pub fn tells(&self, property: &str) -> bool {
+        self.state.contains_key(property) || self.untold.iter().any(|own| own == property)
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
+        std::iter::once(self.name.as_str()).chain(self.aliases.iter().chain(&self.groups).map(String::as_str))
     }
 }
 
 impl House {
+    /// A group's name means all its members. One that is called as a room is means the room.
+    pub fn put_groups(&mut self, groups: Vec<Group>) {
+        let rooms: Vec<Vec<String>> = self.room_names().into_iter().map(|(said, _)| words(said)).collect();
+        for group in groups {
+            let names = std::iter::once(&group.name).chain(&group.aliases);
+            let names: Vec<&String> = names.filter(|name| !rooms.contains(&words(name))).collect();
+            for device in self.devices.iter_mut().filter(|one| group.members.iter().any(|member| member.id == one.id)) {
+                device.groups.extend(names.iter().map(|name| (*name).clone()));
+            }
+        }
+    }
+
+    /// What can be said for a room, and the room's name.
+    fn room_names(&self) -> Vec<(&str, &str)> {
+        let own = self.devices.iter().filter_map(|device| device.room.as_deref());
+        let own = own.chain(self.rooms.iter().map(|room| room.name.as_str())).map(|name| (name, name));
+        let is_name = |name: &str| !words(name).iter().all(|word| is_of_every_sentence(word));
+        let others = self.rooms.iter().flat_map(|room| room.aliases.iter().map(|alias| (alias.as_str(), &*room.name)));
+        let mut names: Vec<(&str, &str)> = own.chain(others.filter(|(alias, _)| is_name(alias))).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The devices whose names are said, in the order said. The longest name wins where several begin or end within each other:
     /// "kitchen lamp" is not "lamp". Devices of one name are all meant. A name that is nothing but words of every sentence ("off",
     /// "the") is never heard: whatever is said would mean it.
@@ -101,14 +161,11 @@ impl House {
         longest(found)
     }
 
-    /// The rooms whose names are said, each once. "The kitchen lamp" is not the kitchen.
+    /// The rooms whose names are said, or other words for them, each once. "The kitchen lamp" is not the kitchen.
     pub fn rooms(&self, said: &[String]) -> Vec<(&str, Span)> {
-        let mut names: Vec<&str> = self.devices.iter().filter_map(|device| device.room.as_deref()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let found = names.into_iter().flat_map(|name| {
+        let found = self.room_names().into_iter().flat_map(|(name, room)| {
             let places = places(said, &words(name), is_same).collect::<Vec<_>>();
-            places.into_iter().map(move |span| (name, span))
+            places.into_iter().map(move |span| (room, span))
         });
         let mut found = longest(found.collect());
         let named = self.named(said);
@@ -202,7 +259,23 @@ pub mod testing {
 
     use super::House;
 
+    /// With groups, and another word for a room.
     pub fn house() -> House {
+        let mut house = devices();
+        house.rooms = serde_json::from_value(json!([
+            {"name": "Living room", "aliases": ["lounge", "the"]}, {"name": "Kitchen"}, {"name": "Loft", "aliases": ["attic"]},
+        ]))
+        .expect("rooms");
+        let groups = json!([
+            {"name": "Reading lights", "members": [{"id": "0x8"}, {"id": "0x3"}, {"id": "gone"}]},
+            {"name": "Kitchen", "aliases": ["cooking lights"], "members": [{"id": "0x1"}, {"id": "0x2"}]},
+            {"name": "Ghosts", "members": []},
+        ]);
+        house.put_groups(serde_json::from_value(groups).expect("groups"));
+        house
+    }
+
+    fn devices() -> House {
         let device = |id: &str, name: &str, room: &str, domain: &str, state: serde_json::Value| json!({"id": id, "name": name, "room": room, "domains": [domain], "available": true, "state": state});
         serde_json::from_value(json!({"devices": [
             device("0x1", "Kitchen lamp", "Kitchen", "light", json!({"state": "OFF", "brightness": 127})),
@@ -237,6 +310,8 @@ mod tests {
         assert_eq!(named("the KETTLE and the kitchen lamp"), ["Kettle plug", "Kitchen lamp"]);
         assert_eq!(named("the lamp and the kitchen lamp"), ["Lamp", "Kitchen lamp"]);
         assert_eq!(named("leseecke-lampe an"), ["Leseecke Lampe"]);
+        assert_eq!(named("the reading lights"), ["Lamp", "Leseecke Lampe"]);
+        assert!(named("turn off the kitchen").is_empty(), "the room is meant, and not the group");
         assert!(named("clamp lampshade").is_empty());
         assert!(named("").is_empty());
     }
@@ -247,5 +322,8 @@ mod tests {
         let said = words("all lights in the living room and the Küche");
         let rooms: Vec<_> = house.rooms(&said).into_iter().map(|(room, _)| room).collect();
         assert_eq!(rooms, ["Living room", "Küche"]);
+        let said = words("the lounge and the attic");
+        let rooms: Vec<_> = house.rooms(&said).into_iter().map(|(room, _)| room).collect();
+        assert_eq!(rooms, ["Living room", "Loft"]);
     }
 }

@@ -131,7 +131,7 @@ pub fn question(heard: &Heard, house: &House) -> Option<Question> {
         return (!devices.is_empty()).then_some(Question::State(devices));
     }
     if let Some(measure) = MEASURES.iter().find(|measure| heard.has(measure.heard)) {
-        let has = |device: &Device| measure.properties.iter().any(|name| device.state.contains_key(*name));
+        let has = |device: &Device| measure.properties.iter().any(|name| device.tells(name));
         let of_named: Vec<usize> = named.iter().copied().filter(|at| has(&house.devices[*at])).collect();
         let devices = if named.is_empty() { all(&has) } else { of_named };
         return Some(match devices.is_empty() {
@@ -151,7 +151,7 @@ pub fn question(heard: &Heard, house: &House) -> Option<Question> {
     if let Some((_, property)) = NOTICED.iter().find(|(words, _)| heard.has(words))
         && named.is_empty()
     {
-        let devices = all(&|device| device.state.contains_key(*property));
+        let devices = all(&|device| device.tells(property));
         return Some(match devices.is_empty() {
             true => Question::Unknown(format!("I do not know: nothing {place} has told of that.")),
             false => Question::State(devices),
@@ -169,7 +169,7 @@ pub fn question(heard: &Heard, house: &House) -> Option<Question> {
         let devices = match heard.has(OPENED) {
             _ if !kinds.is_empty() => all(&is_kind),
             true if state.ends_with("locked") => all(&|device| device.is_a("lock")),
-            true => all(&|device| device.state.contains_key("contact")),
+            true => all(&|device| device.tells("contact")),
             false => all(&|_| true),
         };
         return Some(Question::Which { devices, state, is_all: heard.has(ALL) });

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::hear::Heard;
-use super::house::{Device, House, NAMES_MAX, and_more, joined};
+use super::house::{Device, Group, House, NAMES_MAX, Room, and_more, joined};
 use super::question::{Question, STATES};
 use super::vocabulary::{POLITE, VERBS, WARMTH};
 use super::wish::{self, Wish};
@@ -14,12 +14,17 @@ use crate::common::chat::{Message, Part, Role, ToolResult};
 /// The tools by their names on the wire (`router/tools/names`).
 pub const LIST: &str = "devices_list";
 pub const SET: &str = "devices_set";
+const ROOMS: &str = "rooms_list";
+const GROUPS: &str = "groups_list";
 
 /// Pages of `devices.list` that are read in one turn: a turn has 12 rounds (`mcp.tool_rounds`), and the last ones are for doing it.
 const PAGES_MAX: usize = 8;
 
 /// Devices of one page. So many fit into what a model is told of one call, however much each reports.
 const PAGE_LEN: u32 = 100;
+
+/// Rooms and groups that are asked for; what those beyond are called is not known.
+const NAMED_LEN: u32 = 100;
 
 /// What it does next.
 #[derive(Debug, PartialEq)]
@@ -66,7 +71,7 @@ pub fn next(messages: &[Message]) -> Next {
         messages[at + 1..].iter().flat_map(|message| &message.parts).filter_map(result).collect();
     if results.is_empty() {
         return match wish::may_be_about_the_house(&heard) {
-            true => Next::Call(vec![list(None)]),
+            true => Next::Call(vec![list(None), named(ROOMS), named(GROUPS)]),
             false => Next::Nothing,
         };
     }
@@ -79,7 +84,7 @@ pub fn next(messages: &[Message]) -> Next {
         return Next::Say(said_of_all(&done, &house));
     }
     if let Some(cursor) = &house.next_cursor
-        && results.len() < PAGES_MAX
+        && results.iter().filter(|result| result.name == LIST).count() < PAGES_MAX
     {
         return Next::Call(vec![list(Some(cursor))]);
     }
@@ -121,6 +126,10 @@ fn list(cursor: Option<&str>) -> (&'static str, Map<String, Value>) {
     (LIST, arguments)
 }
 
+fn named(tool: &'static str) -> (&'static str, Map<String, Value>) {
+    (tool, Map::from_iter([("limit".to_owned(), json!(NAMED_LEN))]))
+}
+
 fn result(part: &Part) -> Option<&ToolResult> {
     match part {
         Part::ToolResult(result) => Some(result),
@@ -128,7 +137,17 @@ fn result(part: &Part) -> Option<&ToolResult> {
     }
 }
 
-/// The house, of all pages that were read.
+#[derive(Deserialize)]
+struct Rooms {
+    rooms: Vec<Room>,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+/// The house, of all pages that were read. Whoever may not see rooms or groups does without what those are called.
 fn house(results: &[&ToolResult]) -> Result<House, String> {
     let mut whole = House::default();
     for result in results.iter().filter(|result| result.name == LIST) {
@@ -140,6 +159,13 @@ fn house(results: &[&ToolResult]) -> Result<House, String> {
         whole.devices.extend(page.devices);
         whole.next_cursor = page.next_cursor;
     }
+    let of = |tool: &'static str| results.iter().filter(move |result| result.name == tool && !result.is_error);
+    whole.rooms = of(ROOMS)
+        .filter_map(|result| serde_json::from_str::<Rooms>(&result.content).ok())
+        .flat_map(|told| told.rooms)
+        .collect();
+    let groups = of(GROUPS).filter_map(|result| serde_json::from_str::<Groups>(&result.content).ok());
+    whole.put_groups(groups.flat_map(|told| told.groups).collect());
     Ok(whole)
 }
 

@@ -52,7 +52,8 @@ fn say(text: &str) -> Next {
 fn a_lamp_is_switched_by_asking_who_is_there_and_then_setting_it() {
     let text = "turn on the kitchen lamp";
     let Next::Call(calls) = after(text, &[]) else { panic!("it asks who is there") };
-    assert_eq!(json!(calls), json!([[LIST, {"limit": PAGE_LEN}]]));
+    let asked = json!([[LIST, {"limit": PAGE_LEN}], [ROOMS, {"limit": NAMED_LEN}], [GROUPS, {"limit": NAMED_LEN}]]);
+    assert_eq!(json!(calls), asked);
     let list = devices();
     let listed: &[(&str, &str, bool)] = &[(LIST, &list, false)];
     let Next::Call(calls) = after(text, &[listed]) else { panic!("it sets the lamp") };
@@ -78,6 +79,27 @@ fn it_is_what_was_named_before() {
         let Next::Say(said) = set(before, text) else { panic!("{text} after {before}: nothing is sure") };
         assert!(said.contains("nothing was done"), "{said}");
     }
+}
+
+#[test]
+fn groups_and_other_words_for_rooms_are_known() {
+    let list = devices();
+    let rooms = json!({"rooms": [{"id": "r1", "name": "Kitchen", "aliases": ["galley"], "devices": 2}, {"id": "r2", "name": "Cellar", "devices": 0}]})
+        .to_string();
+    let groups = json!({"groups": [{"id": "g1", "name": "Cooking lights", "members": [{"id": "0x2"}, {"id": "0x1"}]}]})
+        .to_string();
+    let listed: &[(&str, &str, bool)] = &[(LIST, &list, false), (ROOMS, &rooms, false), (GROUPS, &groups, false)];
+    for text in ["turn off the cooking lights", "turn off all lights in the galley"] {
+        let Next::Call(calls) = after(text, &[listed]) else { panic!("{text}") };
+        assert_eq!(json!(calls), json!([[SET, {"targets": ["0x1", "0x2"], "set": {"state": "OFF"}}]]), "{text}");
+    }
+    let Next::Say(said) = after("turn off the lights in the cellar", &[listed]) else { panic!("nothing is there") };
+    assert_eq!(said, "I cannot do that: there is no light in Cellar, so nothing was done.");
+    // Who may not see them is served without.
+    let refused: &[(&str, &str, bool)] =
+        &[(LIST, &list, false), (ROOMS, "no", true), (GROUPS, "{\"groups\": [{", false)];
+    let Next::Call(calls) = after("turn off the worktop", &[refused]) else { panic!("it does it") };
+    assert_eq!(json!(calls), json!([[SET, {"targets": ["0x2"], "set": {"state": "OFF"}}]]));
 }
 
 #[test]
@@ -123,6 +145,22 @@ fn questions_are_answered_from_the_list() {
         ("which devices are in the bedroom?", "There is one device: Climate."),
         ("is the climate on?", "Climate is at 21.4 °C, when it was last heard of: it cannot be reached now."),
         ("what devices are there?", "There are 3 devices: Kitchen lamp, Worktop and Climate."),
+    ] {
+        assert_eq!(after(text, &[listed]), say(want), "{text}");
+    }
+}
+
+#[test]
+fn what_was_not_told_yet_is_not_said_to_be_told_by_nobody() {
+    let list = json!({"devices": [
+        {"id": "0x5", "name": "Climate", "room": "Bedroom", "domains": ["sensor"], "untold": ["temperature", "contact"]},
+    ]})
+    .to_string();
+    let listed: &[(&str, &str, bool)] = &[(LIST, &list, false)];
+    for (text, want) in [
+        ("how warm is it in the bedroom?", "The temperature: Climate (Bedroom): not told yet."),
+        ("how humid is it in the bedroom?", "I do not know: nothing in Bedroom tells the humidity."),
+        ("which windows are open?", "Climate has not told how it is."),
     ] {
         assert_eq!(after(text, &[listed]), say(want), "{text}");
     }

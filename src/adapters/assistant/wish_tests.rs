@@ -65,6 +65,11 @@ fn commands() {
         ("toggle the worktop", r#"Worktop: {"state":"TOGGLE"}"#.into()),
         ("turn on the light in the living room", r#"Lamp: {"state":"ON"}"#.into()),
         ("turn off the living room", r#"Lamp: {"state":"OFF"}"#.into()),
+        // A group by its name, and another word for a room.
+        ("turn off the reading lights", r#"Lamp, Leseecke Lampe: {"state":"OFF"}"#.into()),
+        ("turn off all lights except the reading lights", r#"Kitchen lamp, Worktop: {"state":"OFF"}"#.into()),
+        ("turn off the light in the lounge", r#"Lamp: {"state":"OFF"}"#.into()),
+        ("turn off the lounge", r#"Lamp: {"state":"OFF"}"#.into()),
         ("turn off all lights except the kitchen", r#"Lamp, Leseecke Lampe: {"state":"OFF"}"#.into()),
         (
             "turn off everything in the kitchen except the kitchen lamp",
@@ -131,6 +136,8 @@ fn questions() {
         ("is the kitchen lamp on?", "state of Kitchen lamp"),
         ("Is the front door open?", "state of Front door"),
         ("which lights are on in the kitchen?", "which is on of Kitchen lamp, Worktop"),
+        ("which lights are on in the lounge?", "which is on of Lamp"),
+        ("are the reading lights on?", "state of Lamp, Leseecke Lampe"),
         ("are any windows open", "which is open of Front door"),
         ("how much power does the kettle use", "power of Kettle plug"),
         ("what devices are there?", "devices: 9"),
@@ -164,6 +171,8 @@ fn what_is_not_sure_is_asked_and_nothing_is_done() {
         // A place or a limit that the house does not know: without it too much would be done.
         "turn off all lights in the garage",
         "turn off everything upstairs",
+        "turn off the lights in the attic",
+        "what is the temperature in the attic",
         "turn off all lights except the aquarium",
         "turn off all the lights in the kitchen and the cellar",
         "turn off all other lights",

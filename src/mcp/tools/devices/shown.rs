@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::common::capability::{Capability, Category, Domain};
+use crate::common::capability::{Capability, CapabilityKind, Category, Domain};
 use crate::common::time::UnixMillis;
 use crate::common::who::Principal;
 use crate::home::{Backend, Device, DeviceId, Keeper, Power};
@@ -83,6 +83,10 @@ pub struct DeviceBrief {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub settable: Vec<Box<str>>,
+    /// What it measures or notices and has not told yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub untold: Vec<Box<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -212,6 +216,15 @@ impl<'a> Names<'a> {
 
     pub fn device_brief(&self, device: &Device) -> DeviceBrief {
         let is_for_people = |one: &&Capability| one.settable && one.category.is_none();
+        // What has happened, such as a press, is nothing that is still to be told.
+        let is_untold = |one: &&Capability| {
+            let is_value = matches!(one.kind, CapabilityKind::Binary { .. } | CapabilityKind::Numeric { .. });
+            is_value
+                && one.reported
+                && !one.settable
+                && one.category != Some(Category::Config)
+                && !device.state.contains_key(&*one.property)
+        };
         let is_told =
             |property: &str| device.capability(property).is_none_or(|one| one.category != Some(Category::Config));
         DeviceBrief {
@@ -225,6 +238,7 @@ impl<'a> Names<'a> {
             interviewed: (!device.interviewed).then_some(false),
             state: device.state.iter().filter(|(key, _)| is_told(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),
             settable: device.capabilities.iter().filter(is_for_people).map(|one| one.property.clone()).collect(),
+            untold: device.capabilities.iter().filter(is_untold).map(|one| one.property.clone()).collect(),
         }
     }
 
