@@ -101,6 +101,11 @@ impl Agenda {
         self.ask_after(slug, AFTER_START);
     }
 
+    /// It was not heard for a while: see whether it still is what it was. Nobody is told unless it is not.
+    pub fn look_again(&self, slug: &str) {
+        self.ask_after(slug, SETTLES);
+    }
+
     /// It says that a list has changed. That is told on, at once where it does not say so all the time: a server that shouts is not to
     /// have every client of the hub read all lists again and again.
     pub fn list_changed(&self, slug: &str, kind: EntryKind) {
@@ -305,6 +310,22 @@ mod tests {
         assert_eq!(agenda.take_updates(), Updates::All);
         assert_eq!(agenda.take_updates(), Updates::Of(BTreeSet::new()));
         assert_eq!(agenda.next(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_stream_breaks_off_all_the_time_is_asked_less_and_less_and_nothing_is_told() {
+        let agenda = Agenda::default();
+        let (mut asked, from) = (0, Instant::now());
+        while from.elapsed() < Duration::from_secs(600) {
+            agenda.look_again("fragile");
+            for slug in agenda.take_due() {
+                asked += 1;
+                agenda.asked(&slug, Some(false), false);
+            }
+            assert!(agenda.take_lists().is_empty());
+            tokio::time::advance(Duration::from_millis(500)).await;
+        }
+        assert!((3..=12).contains(&asked), "{asked}");
     }
 
     #[tokio::test(start_paused = true)]

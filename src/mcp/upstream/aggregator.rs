@@ -361,6 +361,10 @@ impl Listener for Aggregator {
         self.agenda.look_around();
     }
 
+    fn was_unheard(&self, slug: &str) {
+        self.agenda.look_again(slug);
+    }
+
     fn list_changed(&self, slug: &str, kind: EntryKind) {
         self.agenda.list_changed(slug, kind);
     }

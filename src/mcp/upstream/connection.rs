@@ -56,6 +56,9 @@ pub struct Request {
 pub trait Ears: Send + Sync {
     /// A notification: `notifications/tools/list_changed`, `notifications/resources/updated`, `notifications/message`, …
     fn notification(&self, method: &str, params: Value);
+
+    /// It could not be heard for a while, and can again: what it said of its lists meanwhile is lost.
+    fn was_deaf(&self);
 }
 
 /// What a server said of itself when it was greeted.

@@ -16,6 +16,9 @@ pub trait Listener: Send + Sync {
     /// It is gone, whether by itself or because it was stopped.
     fn is_down(&self, slug: &str);
 
+    /// It is heard again, and may have said something that nobody heard.
+    fn was_unheard(&self, slug: &str);
+
     /// One of its lists is not what it was.
     fn list_changed(&self, slug: &str, kind: EntryKind);
 
@@ -53,6 +56,12 @@ impl Ears for MemberEars {
                 tracing::debug!(server = %self.slug, level = %clean(level), words, "an MCP server says");
             }
             _ => {}
+        }
+    }
+
+    fn was_deaf(&self) {
+        if let Some(listener) = self.listener.upgrade() {
+            listener.was_unheard(&self.slug);
         }
     }
 }

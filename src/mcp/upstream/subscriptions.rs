@@ -1,4 +1,4 @@
-//! Who listens to which resource, counted by server: the server hears of the first and of the last. Asks nobody itself.
+//! Who listens to which resource, counted by server: the server hears of each until it has agreed, and of the last. Asks nobody itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ struct Listened {
 pub struct Subscriptions(Mutex<Counts>);
 
 impl Subscriptions {
-    /// One more listens. True: the first, and the server is to be told. `None`: there are too many.
+    /// One more listens. True: the server has not agreed yet, and is to be told. `None`: there are too many.
     pub fn add(&self, slug: &str, uri: &str) -> Option<bool> {
         let mut counts = self.counts();
         let of_server = counts.entry(slug.into()).or_default();
@@ -29,7 +29,7 @@ impl Subscriptions {
         }
         let listened = of_server.entry(uri.into()).or_default();
         listened.count += 1;
-        Some(listened.count == 1)
+        Some(!listened.is_confirmed)
     }
 
     /// The server has taken it: after each start it is to be told again.
@@ -87,12 +87,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_and_the_last_are_told_of() {
+    fn the_server_is_told_until_it_has_agreed_and_of_the_last() {
         let subscriptions = Subscriptions::default();
         assert_eq!(subscriptions.add("a", "x"), Some(true));
-        assert_eq!(subscriptions.add("a", "x"), Some(false));
+        assert_eq!(subscriptions.add("a", "x"), Some(true), "whether the server agrees nobody knows yet");
         assert_eq!(subscriptions.of("a"), [] as [Box<str>; 0], "the server has not taken it yet");
         subscriptions.confirm("a", "x");
+        assert_eq!(subscriptions.add("a", "x"), Some(false));
+        assert!(!subscriptions.remove("a", "x"));
         assert_eq!(subscriptions.of("a"), ["x".into()]);
         assert!(subscriptions.has("a", "x") && !subscriptions.has("a", "y") && !subscriptions.has("b", "x"));
         assert!(!subscriptions.remove("a", "x") && subscriptions.is_any("a"));

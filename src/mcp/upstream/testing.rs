@@ -34,6 +34,8 @@ pub enum Manner {
     DiesInCalls,
     /// Greets, and answers no call and no ping.
     Mute,
+    /// Refuses to tell of a resource, after a while.
+    Secretive,
     /// Takes so many milliseconds for a call.
     Slow(u64),
 }
@@ -236,6 +238,12 @@ impl World {
         ears.expect("it runs").notification(method, params);
     }
 
+    /// As after a stream that broke off.
+    pub fn is_heard_again(&self, slug: &str) {
+        let ears = self.servers.ears.lock().unwrap().get(slug).cloned();
+        ears.expect("it runs").was_deaf();
+    }
+
     pub fn running(&self) -> usize {
         self.servers.running.load(Ordering::SeqCst)
     }
@@ -330,6 +338,10 @@ impl Connection for Greeted {
             match (script.manner, &*method) {
                 (Manner::Mute, "tools/call" | "ping") => pending::<()>().await,
                 (Manner::DiesInCalls, "tools/call") => return Err(UpstreamError::Gone("it was killed".into())),
+                (Manner::Secretive, "resources/subscribe") => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    return Err(UpstreamError::Answered(Fault::of_rpc(-32602, "not for you", None)));
+                }
                 (Manner::Slow(ms), "tools/call") => tokio::time::sleep(Duration::from_millis(ms)).await,
                 _ => {}
             }

@@ -25,6 +25,10 @@ impl Ears for Ear {
     fn notification(&self, method: &str, params: Value) {
         self.0.lock().unwrap().push((method.into(), params));
     }
+
+    fn was_deaf(&self) {
+        self.0.lock().unwrap().push(("(was deaf)".into(), Value::Null));
+    }
 }
 
 impl Ear {

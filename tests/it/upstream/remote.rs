@@ -129,7 +129,7 @@ pub fn newest(asked: &Asked) -> Answer {
 }
 
 /// An older server with a session, which it forgets after the first call.
-fn older() -> impl Fn(&Asked) -> Answer {
+fn older(forgotten: &'static str) -> impl Fn(&Asked) -> Answer {
     let sessions = Mutex::new(0);
     move |asked| {
         let mut sessions = sessions.lock().unwrap();
@@ -144,7 +144,7 @@ fn older() -> impl Fn(&Asked) -> Answer {
                 begun
             }
             (_, "server/discover") => answer(400, "text/plain", "Bad Request: no session"),
-            _ if asked.header("mcp-session-id") != current => answer(404, "text/plain", "no such session"),
+            _ if asked.header("mcp-session-id") != current => answer(404, "application/json", forgotten),
             (_, "notifications/initialized") => answer(202, "text/plain", ""),
             (_, "tools/call") => {
                 *sessions += 10;
@@ -183,7 +183,14 @@ async fn each_request_of_the_newest_era_says_what_it_is() {
 
 #[tokio::test]
 async fn a_forgotten_session_is_begun_again_and_ended_in_the_end() {
-    let server = Server::start(older()).await;
+    a_session_forgotten_with("no such session").await;
+    // As the official SDK's servers say it: an error of the protocol, which is the answer to nothing.
+    a_session_forgotten_with(r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}"#)
+        .await;
+}
+
+async fn a_session_forgotten_with(body: &'static str) {
+    let server = Server::start(older(body)).await;
     let (connection, _) = open(&with_binary(), &server.row()).await.unwrap();
     assert_eq!(&*connection.info().protocol, "2025-06-18");
     connection.request(request("tools/call", json!({ "name": "t" }))).await.unwrap();
@@ -229,6 +236,69 @@ async fn a_session_is_begun_again_for_its_stream_alone() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(server.asked().iter().filter(|asked| asked.rpc() == "initialize").count(), 2);
+}
+
+/// Streams of an older server, one after the other; the last is there again and again.
+async fn heard(streams: &'static [(&'static str, &'static str)]) -> (Server, Arc<super::Ear>, impl Sized) {
+    let count = Mutex::new(0);
+    let server = Server::start(move |asked| match (&*asked.method, asked.rpc()) {
+        ("GET", _) => {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            match streams[usize::min(*count, streams.len()) - 1] {
+                ("", body) => answer(200, "text/event-stream", body),
+                (status, body) => answer(status.parse().unwrap(), "text/plain", body),
+            }
+        }
+        (_, "initialize") => asked.result(json!({ "protocolVersion": "2025-06-18", "capabilities": {} })),
+        (_, "server/discover") => answer(400, "text/plain", "what?"),
+        _ => answer(202, "text/plain", ""),
+    })
+    .await;
+    let (connection, ear) = open(&with_binary(), &server.row()).await.unwrap();
+    (server, ear, connection)
+}
+
+async fn streams_asked_for(server: &Server, count: usize) -> Vec<Asked> {
+    let from = now();
+    loop {
+        let asked: Vec<_> = server.asked().into_iter().filter(|asked| asked.method == "GET").collect();
+        if asked.len() >= count {
+            return asked;
+        }
+        assert!(from.elapsed() < Duration::from_secs(8), "{asked:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_missed_between_two_streams_is_said() {
+    let (server, ear, _connection) = heard(&[("", "retry: 20\ndata:\n\n")]).await;
+    streams_asked_for(&server, 3).await;
+    assert!(ear.heard().iter().any(|(method, _)| method == "(was deaf)"));
+
+    // Where the server goes on from the same place, nothing is missed.
+    let (server, ear, _connection) = heard(&[("", "id: e1\nretry: 20\ndata:\n\n")]).await;
+    assert_eq!(streams_asked_for(&server, 3).await[2].header("last-event-id"), "e1");
+    assert!(ear.heard().is_empty(), "{:?}", ear.heard());
+
+    // It has forgotten the place: from now on, without it.
+    let streams = &[("", "id: e1\nretry: 20\ndata:\n\n"), ("400", "which event?"), ("", "retry: 20\ndata:\n\n")];
+    let (server, ear, _connection) = heard(streams).await;
+    assert_eq!(streams_asked_for(&server, 4).await[2].header("last-event-id"), "");
+    assert!(ear.heard().iter().any(|(method, _)| method == "(was deaf)"));
+}
+
+/// A hundred in a row are too many, and thousands in a year are not.
+#[tokio::test]
+async fn nonsense_now_and_then_ends_no_stream() {
+    static STREAM: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        let pair = "data: what?\n\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{}}\n\n";
+        format!("retry: 20\n{}", pair.repeat(150))
+    });
+    static STREAMS: std::sync::LazyLock<[(&str, &str); 1]> = std::sync::LazyLock::new(|| [("", STREAM.as_str())]);
+    let (server, _ear, _connection) = heard(&*STREAMS).await;
+    streams_asked_for(&server, 2).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::mcp::upstream::connection::UpstreamError;
 use crate::mcp::upstream::link::Shared;
 use crate::net::{https, sse};
 
-/// Messages in one stream that nobody can understand.
+/// Messages in a row that nobody can understand. A stream may last for months, with one of them now and then.
 const NONSENSE_MAX: u32 = 100;
 
 /// How long a server may wish that a stream is not asked for again (SEP-1699, `retry`).
@@ -72,8 +72,8 @@ pub(super) async fn stream(
             }
             let heard = std::str::from_utf8(event.data).map_err(|_| "it is no UTF-8".to_owned());
             let heard = heard.and_then(|text| shared.hear(text, of).map_err(|nonsense| nonsense.0));
+            nonsense = if heard.is_ok() { 0 } else { nonsense + 1 };
             if let Err(why) = heard {
-                nonsense += 1;
                 let why = place.shown(&why);
                 tracing::debug!(server = &*place.slug, why, "an event is no message of MCP");
                 if nonsense > NONSENSE_MAX {

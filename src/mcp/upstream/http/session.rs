@@ -83,7 +83,9 @@ fn uri_of(letter: &Letter) -> Option<Box<str>> {
 }
 
 impl Place {
-    /// The server does not know this session any more: "the client MUST start a new session" (MCP, "Session Management").
+    /// The server does not know this session any more: "When a client receives HTTP 404 in response to a request containing an
+    /// `Mcp-Session-Id`, it MUST start a new session" (MCP, "Session Management"), whatever stands in the body: many servers put
+    /// an error of JSON-RPC there.
     pub(super) async fn renew_session(&self, forgotten: &str) -> Result<(), UpstreamError> {
         let _one_at_a_time = self.session.renewing.lock().await;
         if self.session.id().as_deref() != Some(forgotten) {
@@ -123,6 +125,8 @@ impl Place {
     /// The stream of an older server's own messages, as long as it has one.
     pub(super) async fn listen(self: Arc<Self>) {
         let (mut position, mut again, mut had_one) = (Position::default(), AGAIN, false);
+        // What the server has said since the last stream may be lost: there is no place from which it could go on.
+        let mut is_gap = false;
         loop {
             let Some(shared) = self.shared.upgrade().filter(|shared| !shared.is_closed()) else { return };
             let session = self.session.id();
@@ -131,16 +135,20 @@ impl Place {
             match self.client.send(request).await {
                 Ok(answer) if answer.status() == StatusCode::OK && super::exchange::is_stream(&answer) => {
                     had_one = true;
+                    if std::mem::take(&mut is_gap) {
+                        shared.heard_again();
+                    }
                     let read = body::stream(&self, &shared, answer.into_body(), None, &mut position).await;
                     if let Err(error) = read {
                         tracing::warn!(server = &*self.slug, %error, "an MCP server's own stream cannot be read");
                         return;
                     }
+                    is_gap = position.last_id.is_none();
                 }
                 // It had a stream, and does not know the session any more, as after a restart of its own.
                 Ok(answer) if answer.status() == StatusCode::NOT_FOUND && std::mem::take(&mut had_one) => {
                     https::drain(answer.into_body());
-                    position = Position::default();
+                    (position, is_gap) = (Position::default(), true);
                     // Where that fails, the next request says why.
                     let _ = self.renew_session(session.as_deref().unwrap_or_default()).await;
                     continue;
@@ -150,12 +158,18 @@ impl Place {
                     https::drain(answer.into_body());
                     again = AGAIN_MAX;
                 }
+                // It does not know the place any more where the stream broke off.
+                Ok(answer) if answer.status().is_client_error() && position.last_id.take().is_some() => {
+                    https::drain(answer.into_body());
+                    is_gap = true;
+                }
                 // 405: it has none.
                 Ok(answer) if answer.status().is_client_error() => {
                     https::read_bounded(answer.into_body(), ERROR_BODY_BYTES_MAX, ERROR_BODY_DEADLINE).await;
                     return;
                 }
-                Ok(_) | Err(_) => {}
+                // Whoever was away may have forgotten what it said before.
+                Ok(_) | Err(_) => is_gap = had_one,
             }
             drop(shared);
             again = if position.moved { AGAIN } else { (again * 2).min(AGAIN_MAX) };

@@ -24,6 +24,9 @@ const RESOURCES_MAX: usize = 1024;
 const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
+/// A stream that was good for so long has ended for another reason than the one before.
+const LASTING: Duration = Duration::from_secs(30);
+
 /// Acknowledgements kept that nobody waits for.
 const EARLY_MAX: usize = 8;
 
@@ -139,20 +142,33 @@ impl Shared {
                 let params = json!({ "notifications": shared.listening().filter() });
                 let Ok(ticket) = shared.issue("subscriptions/listen", params, &Reach::default()).await else { return };
                 let id = ticket.id;
-                if let Some(tell) = tell.take() {
-                    let mut listening = shared.listening();
-                    match listening.early.remove(&id) {
-                        // A subscriber that is gone needs no word.
-                        Some(agreed) => drop(tell.send(agreed)),
-                        None => drop(listening.waiting.insert(id, tell)),
+                let agreed = shared.listening().agreed(id);
+                let nobody = Reach::default();
+                let ending = shared.wait(ticket, "subscriptions/listen", &nobody);
+                tokio::pin!(ending);
+                let mut good_since = None;
+                let ended = tokio::select! {
+                    biased;
+                    Ok(agreed) = agreed => {
+                        good_since = Some(tokio::time::Instant::now());
+                        match tell.take() {
+                            // A subscriber that is gone needs no word.
+                            Some(tell) => drop(tell.send(agreed)),
+                            // This era takes no stream up where it broke off.
+                            None => shared.heard_again(),
+                        }
+                        ending.await
                     }
-                }
-                let ended = shared.wait(ticket, "subscriptions/listen", &Reach::default()).await;
+                    ended = &mut ending => ended,
+                };
                 shared.listening().waiting.remove(&id);
                 if let Err(UpstreamError::Answered(fault)) = ended {
                     let why = fault.error.message;
                     tracing::debug!(server = &*shared.slug, why, "an MCP server does not tell of changes");
                     return;
+                }
+                if good_since.is_some_and(|since| since.elapsed() >= LASTING) {
+                    again = AGAIN;
                 }
                 tokio::time::sleep(again).await;
                 again = (again * 2).min(AGAIN_MAX);
@@ -190,6 +206,17 @@ impl Shared {
 }
 
 impl State {
+    /// What the server agrees to for the stream of this request, once it has said so.
+    fn agreed(&mut self, id: i64) -> oneshot::Receiver<Value> {
+        let (tell, agreed) = oneshot::channel();
+        match self.early.remove(&id) {
+            // The receiver is in hand.
+            Some(early) => drop(tell.send(early)),
+            None => drop(self.waiting.insert(id, tell)),
+        }
+        agreed
+    }
+
     fn replace(&mut self, task: Option<AbortHandle>) {
         if let Some(old) = std::mem::replace(&mut self.current, task) {
             old.abort();

@@ -310,6 +310,11 @@ impl Shared {
         }
     }
 
+    /// The wire hears the server again, and may have missed something.
+    pub fn heard_again(&self) {
+        self.ears.was_deaf();
+    }
+
     /// This request cannot be answered.
     pub fn fail(&self, id: i64, error: UpstreamError) {
         let mut state = self.state();

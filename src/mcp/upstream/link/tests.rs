@@ -46,10 +46,16 @@ impl Wire for Puppet {
     fn hang_up(&self) {}
 }
 
-struct Deaf;
+/// Counts how often it could not hear for a while.
+#[derive(Default)]
+struct Deaf(std::sync::atomic::AtomicUsize);
 
 impl Ears for Deaf {
     fn notification(&self, _: &str, _: Value) {}
+
+    fn was_deaf(&self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
 }
 
 fn result(message: &Value, result: Value) -> Value {
@@ -57,7 +63,11 @@ fn result(message: &Value, result: Value) -> Value {
 }
 
 async fn greeted(answers: fn(&Value) -> Vec<Value>) -> (Link, Arc<Puppet>) {
-    let shared = Shared::new("puppet", Arc::new(Deaf));
+    heard_by(answers, Arc::default()).await
+}
+
+async fn heard_by(answers: fn(&Value) -> Vec<Value>, ears: Arc<Deaf>) -> (Link, Arc<Puppet>) {
+    let shared = Shared::new("puppet", ears);
     let puppet = Arc::new(Puppet { shared: Arc::downgrade(&shared), sent: Mutex::default(), answers });
     shared.attach(Arc::clone(&puppet) as Arc<dyn Wire>);
     let link = Link::greet(shared, Prefer::Newest, Duration::from_secs(1)).await.unwrap();
@@ -224,6 +234,36 @@ async fn one_stream_stands_in_for_all_subscriptions() {
     };
     assert!(filters.iter().all(|filter| filter["toolsListChanged"] == true), "{filters:?}");
     assert_eq!(filters.last().unwrap()["resourceSubscriptions"], json!(["x://b"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_is_asked_for_again_soon_where_it_was_good() {
+    let ears = Arc::new(Deaf::default());
+    let (_link, puppet) = heard_by(newest, ears.clone()).await;
+    let asked = || -> Vec<Value> {
+        let sent = puppet.sent.lock().unwrap();
+        sent.iter().filter(|message| message["method"] == "subscriptions/listen").cloned().collect()
+    };
+    // Ends the newest stream; how long it takes until there is another.
+    let again = async || {
+        let before = asked();
+        let end = result(before.last().unwrap(), json!({ "resultType": "complete" }));
+        let began = tokio::time::Instant::now();
+        puppet.shared.upgrade().unwrap().hear(&end.to_string(), None).unwrap();
+        while asked().len() == before.len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        began.elapsed()
+    };
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(ears.0.load(std::sync::atomic::Ordering::SeqCst), 0, "the first one misses nothing");
+    for seconds in [1, 2, 4, 8] {
+        assert!(again().await <= Duration::from_secs(seconds));
+    }
+    assert!(again().await > Duration::from_secs(4), "one that ends them all at once is left alone");
+    assert_eq!(ears.0.load(std::sync::atomic::Ordering::SeqCst), 5, "each may have missed something");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(again().await < Duration::from_secs(1), "the last one was good for an hour");
 }
 
 #[tokio::test]

@@ -138,6 +138,34 @@ async fn subscriptions_are_counted_told_and_renewed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_believes_what_a_server_has_not_agreed_to() {
+    let world = both().await;
+    world.script("b", |script| script.manner = Manner::Secretive);
+    let ask = || {
+        let params = json!({ "uri": "upstream://b/note://shared" });
+        world.aggregator.request(Method::Subscribe, params, owner(), Reach::default())
+    };
+    let (first, second) = world.during(futures_util::future::join(ask(), ask())).await;
+    assert!(first.is_err() && second.is_err(), "{first:?} {second:?}");
+    assert!(!world.aggregator.subscriptions.is_any("b"));
+}
+
+/// It was not heard for a while.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_changed_while_a_server_was_not_heard_is_seen() {
+    let mut world = both().await;
+    assert!(world.call("b__x").await.is_ok(), "it runs");
+    world.pass(Duration::from_secs(20)).await;
+    world.script("b", |script| script.tools.push(crate::mcp::upstream::testing::tool("new")));
+    world.pass(Duration::from_secs(20)).await;
+    assert!(!world.listed().contains(&"b__new".to_owned()), "it did not say so");
+    world.news();
+    world.is_heard_again("b");
+    world.until("it is listed", |world| world.listed().contains(&"b__new".to_owned())).await;
+    assert!(!world.news().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn merged_tools_stand_in_for_each_other() {
     let world = both().await;
     let merged = ToolOverlay { tool: "b__x".into(), merged_into: Some("a__x".into()), ..ToolOverlay::default() };
