@@ -4,7 +4,9 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
-use super::tls;
+use super::{lan, tls};
 
 /// Until a connection stands, TLS included. A provider that needs longer is as good as away, and another can be asked.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -59,6 +61,9 @@ pub struct SendError {
 pub enum Why {
     #[error("nothing is known by this name")]
     NameUnknown,
+    /// Of a client that goes out alone.
+    #[error("its name leads into this house, where nothing is asked on a stranger's word")]
+    Inside,
     #[error("nobody listens there")]
     Refused,
     #[error("no connection within {} s", .0.as_secs_f32())]
@@ -76,6 +81,8 @@ pub enum Why {
 #[derive(Clone)]
 pub struct Https {
     client: Client<Connector, Full<Bytes>>,
+    /// Made where it is first wanted.
+    outside: Arc<OnceLock<Https>>,
 }
 
 impl Default for Https {
@@ -89,14 +96,24 @@ impl Https {
         Https::with_connect_deadline(CONNECT_DEADLINE)
     }
 
+    /// A client that follows no name into the house: for URLs that somebody outside has named. An address in the place of a name is
+    /// not looked up and so not seen here: that is for whoever takes the URL.
+    pub fn outside(&self) -> Https {
+        self.outside.get_or_init(|| Https::reaching(CONNECT_DEADLINE, true)).clone()
+    }
+
     fn with_connect_deadline(deadline: Duration) -> Https {
+        Https::reaching(deadline, false)
+    }
+
+    fn reaching(deadline: Duration, is_outside: bool) -> Https {
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .pool_timer(TokioTimer::new())
             .http1_max_buf_size(READ_BUFFER_BYTES_MAX);
-        Https { client: builder.build(Connector::new(deadline)) }
+        Https { client: builder.build(Connector::new(deadline, is_outside)), outside: Arc::default() }
     }
 
     /// Sends a request and waits for the answer's head, without a deadline of its own once connected. Dropping the future,
@@ -152,8 +169,8 @@ struct Connector {
 }
 
 impl Connector {
-    fn new(deadline: Duration) -> Connector {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+    fn new(deadline: Duration, is_outside: bool) -> Connector {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { system: GaiResolver::new(), is_outside });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(deadline));
@@ -186,26 +203,39 @@ impl Service<Uri> for Connector {
 
 /// The system's resolver, whose failures can be told from those of a connection.
 #[derive(Clone)]
-struct Resolver(GaiResolver);
+struct Resolver {
+    system: GaiResolver,
+    /// Addresses within the house are none.
+    is_outside: bool,
+}
 
 impl Service<Name> for Resolver {
-    type Response = <GaiResolver as Service<Name>>::Response;
-    type Error = NameUnknown;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NameUnknown>> + Send>>;
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = NoAddress;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NoAddress>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NameUnknown>> {
-        self.0.poll_ready(cx).map_err(|_| NameUnknown)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NoAddress>> {
+        self.system.poll_ready(cx).map_err(|_| NoAddress::Unknown)
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolving = self.0.call(name);
-        Box::pin(async move { resolving.await.map_err(|_| NameUnknown) })
+        let (resolving, is_outside) = (self.system.call(name), self.is_outside);
+        Box::pin(async move {
+            let found = resolving.await.map_err(|_| NoAddress::Unknown)?;
+            let found: Vec<_> = found.filter(|address| !(is_outside && lan::is_reserved(address.ip()))).collect();
+            // What the resolver knows has an address.
+            if found.is_empty() { Err(NoAddress::Inside) } else { Ok(found.into_iter()) }
+        })
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("name unknown")]
-struct NameUnknown;
+enum NoAddress {
+    #[error("name unknown")]
+    Unknown,
+    #[error("name of the house")]
+    Inside,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("no connection in time")]
@@ -220,8 +250,10 @@ fn why(error: &hyper_util::client::legacy::Error) -> Why {
         if let Some(TimedOut(deadline)) = layer.downcast_ref() {
             return Why::ConnectTimeout(*deadline);
         }
-        if layer.is::<NameUnknown>() {
-            return Why::NameUnknown;
+        match layer.downcast_ref() {
+            Some(NoAddress::Unknown) => return Why::NameUnknown,
+            Some(NoAddress::Inside) => return Why::Inside,
+            None => {}
         }
         if let Some(tls) = layer.downcast_ref::<rustls::Error>() {
             return Why::Tls(tls.to_string());

@@ -186,3 +186,17 @@ async fn why_there_was_no_answer() {
     let unknown = why("http://no-such-name.invalid/v1").await;
     assert_eq!(unknown, ("no-such-name.invalid:80".into(), Why::NameUnknown));
 }
+
+/// Whoever outside names a URL leads the hub to nobody in the house by a name of their own.
+#[tokio::test]
+async fn a_client_that_goes_out_alone_follows_no_name_into_the_house() {
+    let (listener, address) = listener().await;
+    let request = move || Request::get(format!("http://localhost:{}/x", address.port())).body(Full::default()).unwrap();
+    let https = Https::new();
+    let refused = https.outside().send(request()).await.unwrap_err();
+    assert_eq!(refused.why, Why::Inside);
+    assert!(timeout(BREATH, listener.accept()).await.is_err(), "nobody came");
+    let asking = tokio::spawn(async move { https.send(request()).await });
+    accept(&listener).await;
+    asking.abort();
+}

@@ -59,6 +59,29 @@ pub fn is_private(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is no place on the internet: private, or of no single machine (RFC 6890, RFC 6598).
+pub fn is_reserved(address: IpAddr) -> bool {
+    is_private(address)
+        || match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                let [first, second, ..] = v4.octets();
+                first == 0 || first >= 224 || (first == 100 && second & 0xc0 == 64)
+            }
+            IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || embedded(v6).is_some_and(is_private),
+        }
+}
+
+/// The IPv4 address that stands for this one behind a translator (RFC 6052 §2.1) or in a tunnel (RFC 3056 §2).
+fn embedded(address: Ipv6Addr) -> Option<IpAddr> {
+    let bytes = address.octets();
+    let at = match bytes {
+        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..] => 12,
+        [0x20, 0x02, ..] => 2,
+        _ => return None,
+    };
+    Some(IpAddr::from([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
+}
+
 /// A network: the first `bits` of `network`, IPv4 as its IPv6-mapped form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {
@@ -140,6 +163,29 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
+    }
+
+    #[test]
+    fn what_is_no_place_on_the_internet_is_seen_in_every_form() {
+        for reserved in [
+            "192.168.0.1",
+            "0.0.0.0",
+            "100.64.0.1",
+            "100.127.255.255",
+            "224.0.0.251",
+            "255.255.255.255",
+            "::",
+            "ff02::fb",
+            "64:ff9b::c0a8:1",
+            "2002:c0a8:1::",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(is_reserved(ip(reserved)), "{reserved}");
+        }
+        for place in ["1.1.1.1", "100.63.255.255", "100.128.0.0", "2606:4700::1", "64:ff9b::101:101", "2002:101:101::"]
+        {
+            assert!(!is_reserved(ip(place)), "{place}");
+        }
     }
 
     #[test]

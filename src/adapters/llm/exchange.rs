@@ -173,7 +173,7 @@ pub async fn converse<M>(
 pub fn no_answer(error: &SendError) -> ProviderError {
     let (failure, hint) = match error.why {
         Why::Refused => (Failure::Unreachable, ". Is the server running?"),
-        Why::NameUnknown => (Failure::Unreachable, ". Check base_url and the internet connection."),
+        Why::NameUnknown | Why::Inside => (Failure::Unreachable, ". Check base_url and the internet connection."),
         Why::ConnectTimeout(_) | Why::NoConnection(_) => (Failure::Unreachable, ". Check base_url and the network."),
         Why::Tls(_) => (Failure::Unreachable, ". Check base_url (http or https?) and the clock of this machine."),
         Why::BrokeOff(_) => (Failure::CutOff, ""),

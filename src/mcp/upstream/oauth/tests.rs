@@ -33,12 +33,25 @@ fn a_server_is_what_it_says_only_where_it_is_there() {
 
 #[test]
 fn only_safe_places_are_asked() {
-    let (house, cloud, here) = ("http://nas.local/mcp", "https://cloud/mcp", "http://localhost:3000/mcp");
+    let (house, cloud, here) = ("http://nas.local/mcp", "https://cloud.example/mcp", "http://localhost:3000/mcp");
+    assert!(may_be_asked("https://192.168.1.2/x", house) && may_be_asked("https://login.cloud.example/x", cloud));
     assert!(may_be_asked("https://login.example/x", house) && may_be_asked("http://nas.local:81/x", house));
     assert!(may_be_asked("http://127.0.0.1:9/x", here));
     for (bad, server) in [
         ("http://192.168.1.1/x", cloud),
-        ("http://cloud/x", cloud),
+        // A server outside sends the hub to nobody in the house, however it writes that.
+        ("https://192.168.1.1/x", cloud),
+        ("https://169.254.169.254/latest", cloud),
+        ("https://[::ffff:10.0.0.1]/x", cloud),
+        ("https://[fd00::1]:8443/x", cloud),
+        ("https://100.64.0.1/x", cloud),
+        ("https://0.0.0.0/x", cloud),
+        ("https://localhost/x", cloud),
+        ("https://router/x", cloud),
+        ("https://nas.LOCAL./x", cloud),
+        ("https://hub.home.arpa/x", cloud),
+        ("http://cloud/x", "HTTPS://cloud.example/mcp"),
+        ("http://cloud.example/x", cloud),
         ("http://localhost/x", cloud),
         ("http://other/x", house),
         ("file:///etc/passwd", house),

@@ -2,6 +2,8 @@
 
 use hyper::Uri;
 
+use crate::net::lan;
+
 /// `application/x-www-form-urlencoded` of these pairs.
 pub fn form(pairs: &[(&str, &str)]) -> String {
     let pair = |(name, value): &(&str, &str)| format!("{}={}", escaped(name), escaped(value));
@@ -58,16 +60,39 @@ pub fn path(url: &str) -> String {
     url.parse::<Uri>().map(|uri| uri.path().trim_end_matches('/').to_owned()).unwrap_or_default()
 }
 
-/// Whether the hub may talk to a URL that the server of `server` has named: over https to anybody, and without it only
-/// to the machine that the owner has named so, or to this one.
+/// Whether the hub may talk to a URL that the server of `server` has named: over https to anybody outside, and without it only
+/// to the machine that the owner has named so, or to this one. Into the house only a server leads that is in it. What a name leads
+/// to is seen when it is looked up ([`Https::outside`](crate::net::https::Https::outside)).
 pub fn may_be_asked(url: &str, server: &str) -> bool {
-    let host = |url: &str| url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-    let Some(origin) = origin(url) else { return false };
-    let is_here = matches!(host(url).as_deref(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    let server_is_here = matches!(host(server).as_deref(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let (Some(origin), Some(of_server)) = (origin(url), origin(server)) else { return false };
+    let (host, server) = (host(url), host(server));
+    let is_here = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    let is_same = host == server;
+    if is_of_the_house(&host) && !is_same && !is_of_the_house(&server) {
+        return false;
+    }
     origin.starts_with("https://")
-        || (is_here && server_is_here)
-        || (!server.starts_with("https:") && host(url) == host(server))
+        || (is_here(&host) && is_here(&server))
+        || (of_server.starts_with("http://") && is_same)
+}
+
+/// The host of an absolute URL, in small letters.
+pub fn host(url: &str) -> String {
+    url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase)).unwrap_or_default()
+}
+
+/// Names that are nobody's on the internet (RFC 6762, RFC 8375, RFC 6761, and those that routers give).
+const HOUSE_NAMES: [&str; 8] =
+    [".local", ".localhost", ".home.arpa", ".internal", ".lan", ".home", ".intranet", ".localdomain"];
+
+/// Whether a host says by itself that it is in the house: an address that is no place on the internet, or a name of such.
+pub fn is_of_the_house(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    let name = host.trim_end_matches('.');
+    match address {
+        Ok(address) => lan::is_reserved(address),
+        Err(_) => !name.contains('.') || HOUSE_NAMES.iter().any(|end| name.ends_with(end)),
+    }
 }
 
 /// The same for all ways of writing one place: small letters, and no port where it is the scheme's own ("implementations SHOULD
