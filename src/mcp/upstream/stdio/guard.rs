@@ -4,17 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::common::ids;
 
 /// The variable that marks a program and everything that it starts: what leaves its group is found by this.
 pub(super) const MARK: &str = "HEARTH_SERVER_MARK";
+
+/// Looks for programs that are left. One that starts others faster than they are ended is not stopped by this.
+const ROUNDS_MAX: usize = 16;
 
 /// The hub's side of it. Started with the first program.
 pub(super) struct Guard {
@@ -128,13 +132,21 @@ pub fn watch(mark: &str, groups: impl std::io::Read) {
         // One that is gone already is what was wanted.
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
     }
-    for pid in marked(mark) {
-        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    // One that starts others while it is looked for is found the next time.
+    for _ in 0..ROUNDS_MAX {
+        let left = marked(mark);
+        if left.is_empty() {
+            return;
+        }
+        for process in left {
+            let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+        }
     }
 }
 
-/// Processes whose environment has the mark, this one aside.
-fn marked(mark: &str) -> Vec<Pid> {
+/// Processes whose environment has the mark, this one aside. Each is held before it is looked at: what has its number later is
+/// another one.
+fn marked(mark: &str) -> Vec<OwnedFd> {
     let wanted = format!("{MARK}={mark}");
     let own = rustix::process::getpid();
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
@@ -142,9 +154,10 @@ fn marked(mark: &str) -> Vec<Pid> {
         .flatten()
         .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
         .filter(|pid| *pid != own)
-        .filter(|pid| {
+        .filter_map(|pid| {
+            let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
             let environ = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-            environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+            environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()).then_some(process)
         })
         .collect()
 }

@@ -35,6 +35,9 @@ const ORDER_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest order, bytes. Its environment is what is long.
 const ORDER_BYTES_MAX: usize = 1024 * 1024;
 
+/// The longest wish, bytes.
+const WISH_BYTES_MAX: usize = 64;
+
 /// The longest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -197,8 +200,9 @@ fn look_after(mut child: Child, mut connection: StdStream) -> std::io::Result<()
         };
         let [has_ended, is_told] = events.map(|event| !event.revents().is_empty());
         if has_ended {
-            let status = child.wait()?;
+            // As long as nobody has waited for it, the number is its own.
             signal(Signal::KILL);
+            let status = child.wait()?;
             return tell(&mut connection, &Answer::Ended { status: status.into_raw() });
         }
         if !is_told {
@@ -214,6 +218,9 @@ fn look_after(mut child: Child, mut connection: StdStream) -> std::io::Result<()
         }
         for byte in &bytes[..len] {
             if *byte != b'\n' {
+                if line.len() == WISH_BYTES_MAX {
+                    return Err(std::io::Error::other("the hub says what is no wish"));
+                }
                 line.push(*byte);
                 continue;
             }

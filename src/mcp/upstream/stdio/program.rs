@@ -8,7 +8,9 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -105,7 +107,7 @@ pub(super) async fn start(
     };
     let process = process.map_err(UpstreamError::Unreachable)?;
     let pid = match &process {
-        Process::Here(child) => child.id().expect("it was not waited for yet"),
+        Process::Here { child, .. } => child.id().expect("it was not waited for yet"),
         Process::Outside(remote) => remote.pid,
     };
     let (ending, is_ending) = watch::channel(false);
@@ -139,7 +141,7 @@ fn here(mut order: Order, launcher: &Launcher, theirs: [OwnedFd; 3]) -> Result<P
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     launcher.guard.stand();
     let child = Command::from(command).kill_on_drop(true).spawn();
-    child.map(Process::Here).map_err(|error| format!("{} cannot be started: {error}", order.command[0]))
+    child.map(Process::of).map_err(|error| format!("{} cannot be started: {error}", order.command[0]))
 }
 
 impl Program {
@@ -217,15 +219,35 @@ async fn mind(
 
 /// Where it runs.
 enum Process {
-    Here(Child),
+    Here {
+        child: Child,
+        /// Readable once it has ended. `None`: the kernel is older than 5.3, or has no room.
+        ended: Option<AsyncFd<OwnedFd>>,
+    },
     Outside(Remote),
 }
 
 impl Process {
-    /// `None`: with what it ended, is not known.
+    fn of(child: Child) -> Process {
+        let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let ended = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        #[expect(deprecated, reason = "for types that close their descriptor unasked; its successor is unsafe")]
+        let ended = ended.and_then(|ended| AsyncFd::with_interest(ended, Interest::READABLE).ok());
+        Process::Here { child, ended }
+    }
+
+    /// `None`: with what it ended, is not known. Of one that is here nothing is left in its group then: that was ended before the
+    /// kernel was asked for the status, since only so long the number is surely its own.
     async fn wait(&mut self) -> Option<ExitStatus> {
         match self {
-            Process::Here(child) => child.wait().await.ok(),
+            Process::Here { child, ended } => {
+                if let Some(ended) = ended {
+                    // Where that cannot be waited for, the status can.
+                    let _ = ended.readable().await;
+                    child.id().inspect(|pid| signal_group(*pid, Signal::KILL));
+                }
+                child.wait().await.ok()
+            }
             Process::Outside(remote) => remote.wait().await,
         }
     }
@@ -233,13 +255,51 @@ impl Process {
     /// To it and to all of its group.
     async fn signal(&mut self, pid: u32, signal: Signal) {
         match self {
-            Process::Here(_) => {
-                let group = i32::try_from(pid).ok().and_then(Pid::from_raw);
-                // A group that is gone already is what was wanted.
-                let _ = group.map(|group| rustix::process::kill_process_group(group, signal));
-            }
+            // What has ended was ended with its group, and another one may have its number now.
+            Process::Here { child, ended: Some(_) } if child.id().is_none() => {}
+            Process::Here { .. } => signal_group(pid, signal),
             Process::Outside(remote) if signal == Signal::TERM => remote.term().await,
             Process::Outside(remote) => remote.kill().await,
         }
+    }
+}
+
+fn signal_group(pid: u32, signal: Signal) {
+    let group = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // A group that is gone already is what was wanted.
+    let _ = group.map(|group| rustix::process::kill_process_group(group, signal));
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    use super::*;
+
+    /// Whether it runs; one that nobody has waited for does not.
+    fn runs(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    }
+
+    /// Afterwards its number may be another's.
+    #[tokio::test]
+    async fn what_a_program_leaves_behind_is_ended_while_its_number_is_its_own() {
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).stdout(Stdio::piped()).stdin(Stdio::null());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = Command::from(command).kill_on_drop(true).spawn().expect("there is a shell");
+        let pid = child.id().expect("it was not waited for");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let left = lines.next_line().await.expect("a line").expect("a number");
+        let mut process = Process::of(child);
+        let status = process.wait().await.expect("a status");
+        assert!(status.success(), "{status}");
+        let ended = async {
+            while runs(&left) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(5), ended).await.is_ok(), "{left} of {pid} runs");
     }
 }
