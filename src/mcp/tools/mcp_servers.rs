@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{self, Page};
 use super::typed::{About, Deleted, bad_request, not_found, not_read, not_written};
+use super::users::in_person;
 use super::{House, Tool, tool};
 use crate::common::config::McpServer;
 use crate::common::who::{Principal, Role};
@@ -80,7 +81,7 @@ pub fn tools(house: &Arc<House>) -> Vec<Arc<dyn Tool>> {
         name: "mcp_servers.set",
         title: "Write an MCP server",
         description: "Adds an MCP server behind the hub, or changes one: a command to run or a url, whether it is on, and which of its \
-                      tools are off. The record is written whole. It holds at once.",
+                      tools are off. The record is written whole. It holds at once. Not done by a model.",
         annotations: Annotations { open_world: Some(true), ..Annotations::SETS },
         ..list
     };
@@ -112,7 +113,9 @@ async fn one(house: Arc<House>, input: Slug, _: Arc<Principal>) -> Result<Server
     shown(&config.mcp.servers, kept.unwrap_or_else(|| nothing_kept(&input.slug))).ok_or_else(nowhere)
 }
 
-async fn put(house: Arc<House>, input: Set, _: Arc<Principal>) -> Result<Server, Fault> {
+async fn put(house: Arc<House>, input: Set, who: Arc<Principal>) -> Result<Server, Fault> {
+    // A command is run as it stands here, and what a model has read may have talked it into one.
+    in_person(&who)?;
     let config = house.config.borrow().clone();
     if input.record.server.is_none() && !config.mcp.servers.contains_key(&input.record.slug) {
         return Err(bad_request(

@@ -1,6 +1,7 @@
 //! Every family of tools: what it does, and who may.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use super::testing::{rooms, rooms_of, who};
 use crate::common::chat::Role as Speaker;
 use crate::common::config::{Config, McpServer};
 use crate::common::error::ErrorCode::{BadRequest, Conflict, Forbidden, NotFound};
-use crate::common::who::Role;
+use crate::common::who::{Door, Role};
 use crate::mcp::Source;
 use crate::store::{ModelProfile, NewMessage, UsageKey, UsageSum, User};
 
@@ -90,6 +91,27 @@ async fn status_tells_each_as_much_as_they_are() {
     let of_owner = rooms.ok(&who("olga", Role::Owner), "status", json!({})).await;
     assert_eq!(of_owner["records"]["users"], 0);
     assert_eq!(of_owner["house"], "Hearth");
+}
+
+/// What it has read may have talked it into that.
+#[tokio::test]
+async fn a_model_runs_no_program_of_its_own_choice_and_gives_nobody_a_tool() {
+    let rooms = rooms();
+    let owner = who("olga", Role::Owner);
+    let model = Arc::new(owner.through(Door::Model));
+    let program = json!({"slug": "evil", "server": {"command": "sh"}});
+    assert_eq!(rooms.code(&model, "mcp_servers.set", program.clone()).await, Forbidden);
+    rooms.ok(&owner, "mcp_servers.set", program).await;
+
+    let for_guests = json!({"tool": "files__wipe", "access": "guest"});
+    assert_eq!(rooms.code(&model, "tool_overlays.set", for_guests).await, Forbidden);
+    let other_name = json!({"tool": "files__wipe", "name": "clean_up"});
+    rooms.ok(&model, "tool_overlays.set", other_name.clone()).await;
+    rooms.ok(&model, "tool_overlays.delete", json!({"tool": "files__wipe"})).await;
+    // What a person has said of it does not go away either.
+    rooms.ok(&owner, "tool_overlays.set", json!({"tool": "files__wipe", "access": "owner"})).await;
+    assert_eq!(rooms.code(&model, "tool_overlays.set", other_name).await, Forbidden);
+    assert_eq!(rooms.code(&model, "tool_overlays.delete", json!({"tool": "files__wipe"})).await, Forbidden);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{self, Page};
 use super::typed::{About, Deleted, bad_request, not_found, not_read, not_written};
+use super::users::in_person;
 use super::{House, Tool, tool};
 use crate::common::who::{Principal, Role};
 use crate::mcp::call::Fault;
@@ -84,15 +85,26 @@ async fn one(house: Arc<House>, input: Which, _: Arc<Principal>) -> Result<ToolO
     found.ok_or_else(|| not_found("overlay of this tool; tool_overlays.list shows all"))
 }
 
-async fn put(house: Arc<House>, input: Set, _: Arc<Principal>) -> Result<ToolOverlay, Fault> {
+async fn put(house: Arc<House>, input: Set, who: Arc<Principal>) -> Result<ToolOverlay, Fault> {
     let overlay = input.overlay;
+    may_change(&house, &overlay.tool, overlay.access.is_some(), &who).await?;
     if overlay.merged_into.as_deref() == Some(overlay.tool.as_str()) {
         return Err(bad_request("merged_into: a tool cannot be merged into itself"));
     }
     house.store.put(overlay, input.if_revision).await.map_err(not_written)
 }
 
-async fn take(house: Arc<House>, input: Delete, _: Arc<Principal>) -> Result<Deleted, Fault> {
+async fn take(house: Arc<House>, input: Delete, who: Arc<Principal>) -> Result<Deleted, Fault> {
+    may_change(&house, &input.tool, false, &who).await?;
     let deleted = house.store.delete::<ToolOverlay>(&input.tool, input.if_revision).await.map_err(not_written)?;
     Ok(Deleted { deleted })
+}
+
+/// Who may use a tool is for a person to say, and so is that it is not said any more.
+async fn may_change(house: &House, tool: &str, says_who: bool, who: &Principal) -> Result<(), Fault> {
+    let kept = house.store.get::<ToolOverlay>(tool).await.map_err(not_read)?;
+    match says_who || kept.is_some_and(|kept| kept.access.is_some()) {
+        true => in_person(who),
+        false => Ok(()),
+    }
 }

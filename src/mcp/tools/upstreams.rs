@@ -186,10 +186,12 @@ pub fn tools(aggregator: &Arc<Aggregator>) -> Vec<Arc<dyn Tool>> {
                 "mcp_servers.approve",
                 "Approve tools of an MCP server",
                 "Makes tools and prompts of an MCP server usable as they are offered now: one, or all that wait. Look at \
-                 mcp_servers.changes first.",
+                 mcp_servers.changes first. Not done by a model.",
                 Annotations::SETS,
             ),
-            |aggregator, asked: Approve, _| async move {
+            |aggregator, asked: Approve, who: Arc<Principal>| async move {
+                // What waits may have been written to talk a model into this.
+                in_person(&who)?;
                 let which = which(&asked)?;
                 Ok(Approved { approved: aggregator.approve(&asked.slug, which, asked.if_revision).await? })
             },

@@ -47,6 +47,14 @@ async fn an_owner_looks_approves_and_asks_anew() {
     let one = json!({ "slug": "files", "tool": "read", "sha256": sha256 });
     assert_eq!(run(&world, "mcp_servers.approve", one).await.expect("it is")["approved"], 1);
     assert_eq!(world.listed(), ["files__read"]);
+    let approve = tools(&world.aggregator);
+    let approve = approve.iter().find(|tool| &*tool.definition().name == "mcp_servers.approve").expect("it is there");
+    let arguments = json!({ "slug": "files" }).as_object().cloned().expect("an object");
+    let who = Arc::new(owner().through(crate::common::who::Door::Model));
+    let by_model = Call { tool: "mcp_servers.approve".into(), arguments, who, reach: Reach::default() };
+    let fault =
+        world.during(approve.call(by_model)).await.expect_err("a tool may have been written to talk it into this");
+    assert_eq!(fault.error.code, ErrorCode::Forbidden);
     let stale = json!({ "slug": "files", "if_revision": changes["revision"] });
     assert_eq!(run(&world, "mcp_servers.approve", stale).await.expect_err("stale").error.code, ErrorCode::Conflict);
     assert_eq!(run(&world, "mcp_servers.approve", json!({ "slug": "files" })).await.expect("it is")["approved"], 1);
