@@ -1,5 +1,6 @@
 //! Bindings: a device that speaks straight to others, so that a switch works its lamp also while the hub is away. They lie in the
-//! devices; the house finds out who is meant, asks their source, and keeps nothing.
+//! devices; the house finds out who is meant, asks their source, and keeps no more than that a group is a target: whoever comes into
+//! it later has to be told so.
 
 use std::sync::Arc;
 
@@ -39,11 +40,32 @@ impl Keeper {
             return Err(bad(format!("clusters: name at most {CLUSTERS_MAX}.")));
         }
         let (source, bind, group) = self.0.with(|home| home.plan_bind(who, wish))?;
-        let source = Arc::clone(&self.0.sources[source]);
+        let asked = Arc::clone(&self.0.sources[source]);
         if let Some(group) = group {
-            run::in_time(source.regroup(group), run::NETWORK_WAIT).await?;
+            run::in_time(asked.regroup(group.clone()), run::NETWORK_WAIT).await?;
+            self.is_target(source, group).await?;
         }
-        run::in_time(source.bind(bind), run::NETWORK_WAIT).await
+        run::in_time(asked.bind(bind), run::NETWORK_WAIT).await
+    }
+
+    /// From now on the group is kept in its devices, whoever comes and goes. That stays when it is unbound: something else may be
+    /// bound to it still, which the devices alone know.
+    async fn is_target(&self, source: usize, membership: Membership) -> Result<(), ErrorBody> {
+        let _turn = self.0.edits.lock().await;
+        let number = membership.group;
+        let group = self.0.with_groups(|home, groups| {
+            // One that was reset meanwhile is not in it.
+            if !home.has_strangers() {
+                groups.confirm(source, membership);
+            }
+            home.group_of_radio(number).filter(|group| !group.is_bound).map(|group| (**group).clone())
+        });
+        let Some(group) = group else { return Ok(()) };
+        let revision = group.revision;
+        let group = Group { is_bound: true, ..group };
+        let group = self.0.store.put(group, Some(revision)).await.map_err(|error| error.to_body())?;
+        self.0.with(|home| home.apply_group(&group.id.clone(), Some(group.clone())));
+        Ok(())
     }
 
     /// To whom a device speaks, by its own word, as far as `who` may see those.

@@ -93,6 +93,34 @@ async fn a_remote_is_bound_to_a_device_a_group_and_the_hub() {
 }
 
 #[tokio::test]
+async fn who_comes_into_a_group_that_is_a_target_is_told_so() {
+    let devices = [vec![remote("0x1"), bulb("0x2"), plug("0x3"), bulb("0x4")], vec![plug("0x9")]];
+    let (_folder, [source, _], keeper) = house(devices).await;
+    let edit = |members: &[&str]| GroupEdit {
+        name: Some("evening".into()),
+        members: Some(members.iter().map(|one| (*one).into()).collect()),
+        ..GroupEdit::default()
+    };
+    let group = keeper.put_group(&owner(), None, edit(&["0x2"]), None).await.expect("a group");
+    let number = group.zigbee_group.expect("a number");
+    keeper.bind(&owner(), bind("0x1", "evening")).await.expect("it is bound");
+    asked(&source);
+    for members in [&["0x2", "0x3"][..], &["0x2", "0x3", "0x4"], &["0x4"], &[]] {
+        keeper.put_group(&owner(), Some("evening"), edit(members), None).await.expect("a group");
+        let told = Membership { group: number, members: members.iter().map(|one| id(one)).collect() };
+        let mut seen = Vec::new();
+        for _ in 0..1000 {
+            seen.extend(asked(&source));
+            if !seen.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(seen, [Asked::Regroup(told)], "{members:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_somebody_may_not_see_is_not_bound_and_not_listed() {
     let (_folder, [source, _], keeper) = house([vec![remote("0x1"), bulb("0x2")], vec![plug("0x9")]]).await;
     let room = crate::home::RoomEdit { name: Some("kitchen".into()), aliases: None };

@@ -108,12 +108,14 @@ pub(super) fn free_number(home: &Home) -> Option<u16> {
 }
 
 /// What groups there are to be: all members of a group that have mains power, all lights of a room, by their source. Zigbee2MQTT
-/// keeps groups of its own, which are its owner's.
+/// keeps groups of its own, which are its owner's, but for those to which something was bound here.
 fn wanted(home: &Home) -> BTreeMap<Key, BTreeSet<DeviceId>> {
     let mut wanted: BTreeMap<Key, BTreeSet<DeviceId>> = BTreeMap::new();
+    let bound = home.groups.values().filter(|group| group.is_bound);
+    let bound: BTreeSet<u16> = bound.filter_map(|group| group.zigbee_group).collect();
     let mut add = |number: u16, id: &DeviceId| {
         let Some(source) = home.source_of(id) else { return };
-        if home.sources[source].backend != Backend::Zigbee2mqtt {
+        if home.sources[source].backend != Backend::Zigbee2mqtt || bound.contains(&number) {
             wanted.entry((source, number)).or_default().insert(id.clone());
         }
     };
@@ -130,7 +132,7 @@ fn wanted(home: &Home) -> BTreeMap<Key, BTreeSet<DeviceId>> {
         let room = device.room.as_deref().and_then(|room| home.rooms.get(room));
         room.and_then(|room| room.zigbee_group).into_iter().for_each(|number| add(number, &device.id));
     }
-    wanted.retain(|_, members| members.len() >= GROUP_LEN_MIN);
+    wanted.retain(|(_, number), members| members.len() >= GROUP_LEN_MIN || bound.contains(number));
     wanted
 }
 

@@ -95,6 +95,9 @@ pub struct Group {
     /// The Zigbee group that its members are in, 1 to 0xfff7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zigbee_group: Option<u16>,
+    /// A device was bound to it: its members are in the Zigbee group however few they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_bound: bool,
     /// Set by the store with every change; what is sent here is not looked at.
     #[serde(default)]
     pub revision: u64,
