@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::hear::Heard;
 use super::house::{Device, Group, House, NAMES_MAX, Room, and_more, joined};
-use super::question::{Question, STATES};
+use super::question::{Measure, Question, STATES};
 use super::vocabulary::{POLITE, VERBS, WARMTH};
 use super::wish::{self, Wish};
 use crate::common::chat::{Message, Part, Role, ToolResult};
@@ -286,7 +286,7 @@ fn answer(question: &Question, house: &House) -> String {
         Question::Measured { devices, measure } => {
             let value = |device: &Device| {
                 let value = measure.properties.iter().find_map(|name| device.state.get(*name)).and_then(Value::as_f64);
-                value.map(|value| format!("{}{}", tenths(value), measure.unit))
+                value.map(|value| format!("{}{}", tenths(value), unit(measure, value)))
             };
             let said: Vec<String> = devices
                 .iter()
@@ -323,6 +323,13 @@ fn answer(question: &Question, house: &House) -> String {
         Question::Unknown(why) => why.clone(),
     }
 }
+
+/// Air pressure comes in hPa of some devices and in kPa of others: it is 87 to 108 of these wherever people live.
+fn unit(measure: &Measure, value: f64) -> &'static str {
+    if measure.word == "air pressure" && value < KPA_MAX { " kPa" } else { measure.unit }
+}
+
+const KPA_MAX: f64 = 200.0;
 
 /// Which of them are so, or whether all are.
 fn which(devices: &[usize], state: &str, is_all: bool, house: &House) -> String {

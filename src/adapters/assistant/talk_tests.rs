@@ -167,6 +167,17 @@ fn what_was_not_told_yet_is_not_said_to_be_told_by_nobody() {
 }
 
 #[test]
+fn air_pressure_is_told_in_the_unit_that_it_is_in() {
+    let list = json!({"devices": [
+        {"id": "0x5", "name": "Barometer", "domains": ["sensor"], "state": {"pressure": 1013.2}},
+        {"id": "0x6", "name": "Stranger", "domains": ["sensor"], "state": {"pressure": 101.3}},
+    ]})
+    .to_string();
+    let told = after("what is the air pressure?", &[&[(LIST, &list, false)]]);
+    assert_eq!(told, say("The air pressure: Barometer: 1013.2 hPa, Stranger: 101.3 kPa."));
+}
+
+#[test]
 fn a_house_of_many_pages_is_read_whole() {
     let page = |name: &str, cursor: Option<&str>| {
         json!({"devices": [{"id": name, "name": name, "domains": ["light"]}], "next_cursor": cursor}).to_string()

@@ -152,6 +152,32 @@ fn a_colour_lamp() {
     assert_eq!(told, json!({ "color": { "x": 0.7, "y": 0.3 }, "color_mode": "xy" }));
 }
 
+/// It has red, green and blue, and answers `moveToColorTemp` with a refusal.
+#[test]
+fn a_lamp_without_white_is_told_a_temperature_as_a_colour() {
+    for model in ["TRADFRI bulb E27 CWS opal 600lm", "TRADFRI bulb GU10 CWS 380lm", "TRADFRI bulb GU10 CWS 345lm"] {
+        let lamp = Device::new(identity(model, "IKEA of Sweden", &[(1, &[0, 3, 4, 5, 6, 8, 0x300], &[])]));
+        let (x, y) = (0.4599 * 65_535.0, 0.4106 * 65_535.0);
+        let commands = lamp.commands(json!({ "color_temp": 370 }));
+        let [(1, 0x0300, 0x07, payload)] = &commands[..] else { panic!("{model}: {commands:?}") };
+        let part = |at: usize| f64::from(u16::from_le_bytes([payload[at], payload[at + 1]]));
+        assert!((part(0) - x).abs() < 70.0 && (part(2) - y).abs() < 70.0, "{model}: {} {}", part(0), part(2));
+        let plan = lamp.set(json!({ "color_temp": 370 })).expect("it can be set");
+        assert_eq!(expected(&plan)["color_temp"], 370, "{model}");
+    }
+}
+
+/// In Zigbee2MQTT's unit of such.
+#[test]
+fn the_pressure_of_whoever_nobody_knows_is_told_in_kilopascals() {
+    let mut stranger = Device::new(identity("odd", "nobody", &[(1, &[0, 0x403], &[])]));
+    let told = stranger.told(1, 0x0403, &[(0, DataType::I16, Value::Signed(1013))]);
+    assert_eq!(told["pressure"], 101.3);
+    let capabilities = stranger.definition.capabilities(&stranger.identity);
+    let pressure = capabilities.iter().find(|one| &*one.property == "pressure").expect("it has one");
+    assert_eq!(pressure.unit.as_deref(), Some("kPa"));
+}
+
 #[test]
 fn a_sensor_tells_in_units() {
     let mut sensor = Device::new(identity("lumi.weather", "LUMI", &[(1, &[0, 3, 0x402, 0x403, 0x405], &[])]));

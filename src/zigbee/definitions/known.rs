@@ -116,6 +116,9 @@ fn works(said: &Capability, blocks: &[Box<dyn Convert>]) -> Capability {
     }
 }
 
+/// Models whose lamps mix white out of colours. The package says so within programs (`viaColor`), of which the table has the keys alone.
+const WITHOUT_WHITE: [&str; 3] = ["LED1624G9", "LED1923R5", "LED2110R3"];
+
 fn traits(row: &Fact) -> Traits {
     let meta = row.get("x");
     let endpoints = row.get("p").map().iter();
@@ -141,6 +144,7 @@ fn traits(row: &Fact) -> Traits {
         meta: Meta(Some(meta.clone()).filter(|meta| !meta.is_null())),
         fixed: fixed.collect(),
         exposed: row.get("e").list().iter().flat_map(names).collect(),
+        is_without_white: row.get("m").text().is_some_and(|model| WITHOUT_WHITE.contains(&model)),
     }
 }
 

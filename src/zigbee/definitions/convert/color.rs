@@ -82,6 +82,8 @@ impl Convert for Told {
 pub struct Color {
     pub has_color: bool,
     pub has_temperature: bool,
+    /// It knows colours alone, and is told a temperature as one.
+    pub is_by_color: bool,
 }
 
 impl Convert for Color {
@@ -112,6 +114,12 @@ impl Convert for Color {
             let mired = as_number("color_temp", &mired)?;
             let endpoint = context.endpoint(request.endpoint(), COLOR);
             let mired = mired.round().clamp(0.0, 65_279.0);
+            if self.is_by_color {
+                let (x, y) = xy_of_mired(mired);
+                move_to_xy(context, request, (x, y), plan)?;
+                expect_taken(plan, context.full("color_temp", request.endpoint()), number(mired));
+                return Ok(());
+            }
             let given = [("colortemp", Value::Unsigned(mired as u64)), ("transtime", request.transition_ds().into())];
             plan.commands.push(command(endpoint, COLOR, "moveToColorTemp", &given)?);
             expect(plan, context.full("color_temp", request.endpoint()), number(mired), MIRED_TOLERANCE);
@@ -123,6 +131,7 @@ impl Convert for Color {
 
     fn reads(&self, context: &Context<'_>, name: &str, endpoint: Option<&str>) -> Vec<Read> {
         match name {
+            "color_temp" if self.is_by_color => context.read(endpoint, COLOR, &[X, Y, MODE]),
             "color_temp" if self.has_temperature => context.read(endpoint, COLOR, &[MIRED, MODE]),
             "color" | "color_xy" if self.has_color => context.read(endpoint, COLOR, &[X, Y, MODE]),
             "color_hs" if self.has_color => context.read(endpoint, COLOR, &[HUE, SATURATION, MODE]),
@@ -170,12 +179,20 @@ fn set_color(context: &Context<'_>, request: &Request, color: &Json, plan: &mut 
         plan.reads.extend(context.read(request.endpoint(), COLOR, &[HUE, SATURATION, MODE]));
     } else {
         let refused = || refusal("color", "it takes {x, y}, {hue, saturation}, {r, g, b} or {hex}");
-        let (x, y) = xy(color).ok_or_else(refused)?;
-        let given = [("colorx", unsigned(x, 65_535.0)), ("colory", unsigned(y, 65_535.0)), time()];
-        plan.commands.push(command(endpoint, COLOR, "moveToColor", &given)?);
-        expect(plan, property, json!({ "x": rounded(x, 4), "y": rounded(y, 4) }), XY_TOLERANCE);
-        plan.reads.extend(context.read(request.endpoint(), COLOR, &[X, Y, MODE]));
+        move_to_xy(context, request, xy(color).ok_or_else(refused)?, plan)?;
     }
+    lasts(request, plan);
+    Ok(())
+}
+
+fn move_to_xy(context: &Context<'_>, request: &Request, (x, y): (f64, f64), plan: &mut Plan) -> Result<(), Refusal> {
+    let endpoint = context.endpoint(request.endpoint(), COLOR);
+    let time = ("transtime", Value::from(request.transition_ds()));
+    let given = [("colorx", unsigned(x, 65_535.0)), ("colory", unsigned(y, 65_535.0)), time];
+    plan.commands.push(command(endpoint, COLOR, "moveToColor", &given)?);
+    let color = json!({ "x": rounded(x, 4), "y": rounded(y, 4) });
+    expect(plan, context.full("color", request.endpoint()), color, XY_TOLERANCE);
+    plan.reads.extend(context.read(request.endpoint(), COLOR, &[X, Y, MODE]));
     lasts(request, plan);
     Ok(())
 }
@@ -191,9 +208,32 @@ pub fn xy(color: &Json) -> Option<(f64, f64)> {
         (Some(x), Some(y)) => Some((x.clamp(0.0, 1.0), y.clamp(0.0, 1.0))),
         _ => {
             let (hue, saturation) = (part("hue").or_else(|| part("h")), part("saturation").or_else(|| part("s")));
-            rgb(color, hue, saturation).map(xy_of_rgb)
+            let is_on_the_wheel = hue.is_some() || saturation.is_some();
+            rgb(color, hue, saturation).map(|rgb| match is_on_the_wheel {
+                // The wheel is no screen's: Zigbee2MQTT takes it as it is, and a colour is the same whoever sets it.
+                true => xy_of_linear(rgb),
+                false => xy_of_linear(linear(rgb)),
+            })
         }
     }
+}
+
+/// The white of a lamp so warm: the Planckian locus by Kim's cubic splines (US patent 7024034, 2002), which hold from 1667 to 25,000 K.
+fn xy_of_mired(mired: f64) -> (f64, f64) {
+    let thousands = mired.clamp(40.0, 599.0) / 1000.0; // 1000 K / T
+    let x = if thousands > 0.25 {
+        ((-0.266_123_9 * thousands - 0.234_358_9) * thousands + 0.877_695_6) * thousands + 0.179_910
+    } else {
+        ((-3.025_846_9 * thousands + 2.107_037_9) * thousands + 0.222_634_7) * thousands + 0.240_390
+    };
+    let y = if thousands > 0.45 {
+        ((-1.106_381_4 * x - 1.348_110_20) * x + 2.185_558_32) * x - 0.202_196_83
+    } else if thousands > 0.25 {
+        ((-0.954_947_6 * x - 1.374_185_93) * x + 2.091_370_15) * x - 0.167_488_67
+    } else {
+        ((3.081_758_0 * x - 5.873_386_70) * x + 3.751_129_97) * x - 0.370_014_83
+    };
+    (x, y)
 }
 
 /// The colour as screens have it, at full brightness: `#rrggbb`.
@@ -238,9 +278,13 @@ fn rgb(color: &Json, hue: Option<f64>, saturation: Option<f64>) -> Option<[f64; 
     Some([rising(5.0), rising(3.0), rising(1.0)])
 }
 
-/// CIE 1931 of an sRGB colour for lamps of a wide gamut (D65).
-fn xy_of_rgb(rgb: [f64; 3]) -> (f64, f64) {
-    let [r, g, b] = rgb.map(|part| if part > 0.040_45 { ((part + 0.055) / 1.055).powf(2.4) } else { part / 12.92 });
+/// An sRGB colour as light.
+fn linear(rgb: [f64; 3]) -> [f64; 3] {
+    rgb.map(|part| if part > 0.040_45 { ((part + 0.055) / 1.055).powf(2.4) } else { part / 12.92 })
+}
+
+/// CIE 1931 of red, green and blue light for lamps of a wide gamut (D65).
+fn xy_of_linear([r, g, b]: [f64; 3]) -> (f64, f64) {
     let x = r * 0.664_511 + g * 0.154_324 + b * 0.162_028;
     let y = r * 0.283_881 + g * 0.668_433 + b * 0.047_685;
     let z = r * 0.000_088 + g * 0.072_310 + b * 0.986_039;
@@ -360,9 +404,42 @@ impl Convert for Startup {
 mod tests {
     use super::*;
 
+    fn is_near(found: (f64, f64), wanted: (f64, f64)) -> bool {
+        (found.0 - wanted.0).abs() < 0.001 && (found.1 - wanted.1).abs() < 0.001
+    }
+
+    /// As Zigbee2MQTT's `ColorHSV.toXY` has it: orange of a wheel is brighter in green than that of a screen.
+    #[test]
+    fn a_place_on_the_wheel_is_no_colour_of_a_screen() {
+        let wheel = xy(&json!({ "hue": 30, "saturation": 100 })).expect("orange");
+        assert!(is_near(wheel, (0.5313, 0.4428)), "{wheel:?}");
+        let screen = xy(&json!({ "hex": "#ff8000" })).expect("orange");
+        assert!(is_near(screen, (0.6112, 0.3750)) && !is_near(wheel, screen), "{screen:?}");
+        assert_eq!(xy(&json!({ "hue": 0, "saturation": 100 })), xy(&json!("#ff0000")), "pure colours are the same");
+    }
+
+    /// Points of the locus as tables of it have them (Wyszecki, Stiles: "Color Science", 1982).
+    #[test]
+    fn a_temperature_is_a_colour() {
+        for (kelvin, wanted) in [
+            (2000.0, (0.5267, 0.4133)),
+            (2700.0, (0.4599, 0.4106)),
+            (3000.0, (0.4369, 0.4041)),
+            (4000.0, (0.3805, 0.3768)),
+            (6500.0, (0.3135, 0.3237)),
+        ] {
+            let found = xy_of_mired(1_000_000.0 / kelvin);
+            assert!(is_near(found, wanted), "{kelvin}: {found:?}");
+        }
+        for wild in [0.0, 1.0, 65_279.0] {
+            let (x, y) = xy_of_mired(wild);
+            assert!((0.2..0.7).contains(&x) && (0.2..0.5).contains(&y), "{wild}: {x} {y}");
+        }
+    }
+
     #[test]
     fn colours_come_in_many_ways() {
-        let red = xy_of_rgb(rgb(&json!({ "hex": "#ff0000" }), None, None).expect("red"));
+        let red = xy(&json!({ "hex": "#ff0000" })).expect("red");
         assert!((red.0 - 0.7006).abs() < 0.001 && (red.1 - 0.2993).abs() < 0.001, "{red:?}");
         assert_eq!(rgb(&json!({ "r": 0, "g": 255, "b": 0 }), None, None), Some([0.0, 1.0, 0.0]));
         for (hue, expected) in

@@ -25,7 +25,8 @@ pub struct Row {
 const NUMBERS: [(u16, &str, f64, &str, Option<f64>); 9] = [
     (0x0002, "device_temperature", 1.0, "°C", None),
     (0x0402, "temperature", 100.0, "°C", Some(100.0)),
-    (0x0403, "pressure", 1.0, "hPa", Some(1.0)),
+    // As Zigbee2MQTT has it of a device that nobody knows, while most that are known tell hPa.
+    (0x0403, "pressure", 10.0, "kPa", Some(1.0)),
     (0x0404, "flow", 10.0, "m³/h", Some(10.0)),
     (0x0405, "humidity", 100.0, "%", Some(100.0)),
     (0x0408, "soil_moisture", 100.0, "%", Some(100.0)),
@@ -185,7 +186,7 @@ pub fn blocks(rows: &[Row], identity: &Identity) -> Vec<Part> {
         }
     }
     if has(0x0300, "color_temp") {
-        let color = color::Color { has_color: has(0x0300, "color"), has_temperature: true };
+        let color = color::Color { has_color: has(0x0300, "color"), has_temperature: true, is_by_color: false };
         let steps = [reports(0x0300, 7, 1, 1.0), reports(0x0300, 3, 1, 1.0), reports(0x0300, 4, 1, 1.0)].concat();
         all.push((vec![Box::new(color::Told), Box::new(color)], steps));
     }

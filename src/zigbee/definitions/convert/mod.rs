@@ -89,6 +89,8 @@ pub struct Traits {
     pub fixed: Vec<(u8, ClusterId, AttributeId, f64)>,
     /// Properties that the kind is said to have, by their names without an endpoint.
     pub exposed: Vec<&'static str>,
+    /// A lamp whose white is a colour: it takes no temperature.
+    pub is_without_white: bool,
 }
 
 #[derive(Debug, Default)]

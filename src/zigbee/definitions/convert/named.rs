@@ -18,7 +18,7 @@ pub fn blocks(name: &str, args: &Fact, traits: &Traits) -> Option<Vec<Box<dyn Co
         Some(mapped.into_iter().map(|mapped| Box::new(mapped) as Box<dyn Convert>).collect())
     }
     if name == "?" {
-        return program(args);
+        return program(args, traits);
     }
     let (family, converter) = name.rsplit_once('.')?;
     if converter.starts_with("ignore_") || QUIET.contains(&name) {
@@ -35,9 +35,14 @@ pub fn blocks(name: &str, args: &Fact, traits: &Traits) -> Option<Vec<Box<dyn Co
         ("tz", "level_config") => one(light::LevelConfig { is_set: true }),
         ("tz", "effect") => one(light::Effect),
         ("fz", "color_colortemp") => one(color::Told),
-        ("tz", "light_color_colortemp") => one(color::Color { has_color: true, has_temperature: true }),
-        ("tz", "light_color") => one(color::Color { has_color: true, has_temperature: false }),
-        ("tz", "light_colortemp") => one(color::Color { has_color: false, has_temperature: true }),
+        ("tz", "light_color_colortemp") => {
+            one(color::Color { has_color: true, has_temperature: true, is_by_color: false })
+        }
+        ("tz", "light_color") => one(color::Color { has_color: true, has_temperature: false, is_by_color: false }),
+        ("tz", "light_colortemp") => one(color::Color { has_color: false, has_temperature: true, is_by_color: false }),
+        ("tz", "light_color_and_colortemp_via_color") => {
+            one(color::Color { has_color: true, has_temperature: true, is_by_color: true })
+        }
         ("tz", "light_colortemp_startup") => one(color::Startup),
         ("tz", "light_colortemp_move" | "light_colortemp_step") => one(color::Moved),
         ("tz", "light_color_options") => one(color::ColorOptions),
@@ -145,7 +150,7 @@ const QUIET: [&str; 11] = [
 ];
 
 /// Programs that set what every lamp sets: on the air they are lamps like others, with more that is left aside.
-fn program(args: &Fact) -> Option<Vec<Box<dyn Convert>>> {
+fn program(args: &Fact, traits: &Traits) -> Option<Vec<Box<dyn Convert>>> {
     if args.text() == Some("manuSpecificPhilips2") {
         return Some(vec![Box::new(philips::Told)]);
     }
@@ -161,7 +166,7 @@ fn program(args: &Fact) -> Option<Vec<Box<dyn Convert>>> {
         blocks.push(Box::new(switch::Switch));
     }
     if is_color {
-        blocks.push(Box::new(color::Color { has_color, has_temperature }));
+        blocks.push(Box::new(color::Color { has_color, has_temperature, is_by_color: traits.is_without_white }));
     }
     Some(blocks).filter(|blocks| !blocks.is_empty())
 }
