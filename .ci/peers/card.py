@@ -126,7 +126,7 @@ def claimed(card):
             assert getattr(error, "code", None) == 401, f"{path}: {error}"
     door = machine.get("/api/v1/claim")
     assert door == {"required": True, "claimable": True}, door
-    shown = card.until(lambda: re.findall(r"\b([2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4})\b", machine.run("journalctl --no-pager -o cat -u hearth")), BACK_S, "a code in the journal")
+    shown = card.until(lambda: re.findall(r"\b([2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4})\b", machine.run("journalctl --no-pager -o export -u hearth")), BACK_S, "a code in the journal")
     card.token = machine.ask("POST", "/api/v1/claim", {"code": shown[-1], "name": "mina"})["token"]
     try:
         machine.ask("POST", "/api/v1/claim", {"code": shown[-1], "name": "eve"})

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from processes import HTTP_S, CannotStart, Child, free_port, spawn, tail, wait_for_http
+from processes import HTTP_S, CannotStart, Child, die_with_parent, free_port, spawn, tail
 from usb_stick import UsbStick
 
 REPO = Path(__file__).resolve().parents[2]
@@ -26,6 +26,7 @@ BOOT_FILE = str(REPO / "image/boot-file")
 BOOT_S = 600  # a first boot on a busy machine without an arm64 processor takes some 2 minutes
 SHELL_S = 120  # a command in the machine
 CONNECT_S = 30
+TYPED_S = 5  # until what was typed is typed again
 DEBUG_SHELL = "systemd.debug_shell=hvc0 systemd.log_color=0"
 
 
@@ -74,7 +75,9 @@ class Machine(Child):
         self.booted_at = time.monotonic()
         # A session of its own: the emulator is a child of the script, and a power cut is for both.
         with open(self.log, "ab") as out:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | environment, start_new_session=True, preexec_fn=die_with_parent
+            )
         return self
 
     def serving(self, within_s=BOOT_S):
@@ -105,22 +108,18 @@ class Machine(Child):
     def run(self, command, within_s=SHELL_S, answers=True):
         """What a command of root says in the machine; what fails is an AssertionError."""
         with self.shell_lock, socket.socket(socket.AF_UNIX) as shell:
-            shell.settimeout(within_s)
+            until = time.monotonic() + within_s
+            shell.settimeout(TYPED_S)
             shell.connect(str(self.folder / "shell"))
-            # In two parts, so that the echo of what is typed is not taken for its end; and through a pipe, since what sees a terminal
-            # asks it things.
-            shell.sendall(b"\n stty -echo 2>/dev/null; PS1=; export TERM=dumb SYSTEMD_PAGER=cat\n")
+            # What is typed before the shell is there is lost. In two parts, so that the echo of what is typed is not taken for an answer.
+            ask = b"\n stty -echo 2>/dev/null; PS1=; export TERM=dumb SYSTEMD_PAGER=cat; echo 're''ady'\n"
+            heard(shell, rb"ready\r?\n", until, again=ask)
+            # Through a pipe, since what sees a terminal asks it things.
             shell.sendall(f"echo 'be''gin'; ({command}\n) 2>&1 </dev/null | cat; echo \"e\"\"nd:${{PIPESTATUS[0]}}\"\n".encode())
             if not answers:
                 time.sleep(1)
                 return ""
-            said = b""
-            until = time.monotonic() + within_s
-            while not (found := re.search(rb"(?:.*\n)?begin\r?\n(.*)end:(\d+)\r?\n", said, re.DOTALL)):
-                assert time.monotonic() < until, f"`{command}` has not ended after {within_s} s: {said[-500:]!r}"
-                part = shell.recv(65536)
-                assert part, f"the machine's shell is gone: {said!r}"
-                said += part
+            found = heard(shell, rb"begin\r?\n(.*)end:(\d+)\r?\n", until)
         text = found[1].decode(errors="replace").replace("\r\n", "\n")
         assert found[2] == b"0", f"`{command}` failed with {found[2].decode()}: {text}"
         return text
@@ -167,6 +166,22 @@ class Machine(Child):
 
     def write_boot(self, path, text):
         boot_file(self.card, path, "-", input=text)
+
+
+def heard(shell, pattern, until, again=b""):
+    """What the machine's shell says, once it is this; what it is to be asked again until it answers."""
+    said = b""
+    shell.sendall(again)
+    while not (found := re.search(pattern, said, re.DOTALL)):
+        assert time.monotonic() < until, f"the machine's shell has not said {pattern!r}: {said[-500:]!r}"
+        try:
+            part = shell.recv(65536)
+        except TimeoutError:
+            shell.sendall(again)
+            continue
+        assert part, f"the machine's shell is gone: {said[-500:]!r}"
+        said += part
+    return found
 
 
 def copied(image, card):
