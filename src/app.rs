@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the composition root reads the clock for everybody")]
 
 mod furnish;
+pub(crate) mod keeping;
 mod notify;
 pub(crate) mod radio;
 mod tooling;
@@ -96,7 +97,7 @@ impl Hub {
         raise_open_files();
         // The port first: a second hub on the same machine should hear that, and not that its file is locked.
         let listener = Listener::bind(SocketAddr::new(gateway.host, gateway.port))?;
-        let store = Store::open(&first.store.path)?;
+        let store = keeping::open(&first.store)?;
         store.seed_profile(&first.model_profile).await?;
         let sources = match sources {
             Some(sources) => sources,
@@ -129,10 +130,12 @@ impl Hub {
         tooling.bind(&router);
         let context = Context {
             config: config.clone(),
+            config_file: watcher.as_ref().map(|watcher| watcher.path().into()),
             hostname: hostname().into(),
             version: env!("CARGO_PKG_VERSION"),
             started_at: Instant::now(),
             store: store.clone(),
+            home: Some(home.clone()),
             mcp: Server::new(tools.clone(), env!("CARGO_PKG_VERSION"), stopping.clone()),
             desk: tooling.desk.clone(),
             sessions: Door {
@@ -159,8 +162,9 @@ impl Hub {
         });
         let answer = move |caller, request| routes.clone().answer(caller, request);
         let serving = listener.serve(config.clone(), stopping, answer);
-        let following = tokio::spawn(follow(config, roster, log, client, manager.clone()));
+        let following = tokio::spawn(follow(config.clone(), roster, log, client, manager.clone()));
         let guarding = tokio::spawn(gate.follow());
+        let keeping = tokio::spawn(keeping::keep(store.clone(), config.clone()));
         let [hearing, aggregating] = tooling.spawn();
         let is_simulated = home.radios().iter().any(|radio| radio.backend == Backend::Simulated);
         let furnishing = is_simulated.then(|| tokio::spawn(furnish::furnish(home.clone(), store.clone())));
@@ -175,10 +179,8 @@ impl Hub {
                 serving.await
             }
         };
-        for task in [Some(following), Some(guarding), Some(hearing), Some(aggregating), watching, furnishing, feeding]
-            .into_iter()
-            .flatten()
-        {
+        let tasks = [following, guarding, hearing, aggregating, keeping].map(Some);
+        for task in tasks.into_iter().chain([watching, furnishing, feeding]).flatten() {
             task.abort();
         }
         if left > 0 {

@@ -9,6 +9,7 @@ pub mod zigbee;
 
 pub mod appliance;
 pub mod auth;
+pub mod backup;
 pub mod home;
 
 pub mod adapters;

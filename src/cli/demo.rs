@@ -62,6 +62,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let log = log::init(&config.log)?;
     let folder = TemporaryFolder::new()?;
     config.store.path = folder.path().join("demo.redb");
+    config.store.snapshots.enabled = false;
     let is_simulated = config.zigbee.backend == ZigbeeBackend::Simulated;
     app::runtime()?.block_on(async {
         let stop = app::stop_signal();

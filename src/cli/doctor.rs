@@ -4,6 +4,7 @@
 mod device;
 mod providers;
 mod radio;
+mod snapshots;
 mod voice;
 
 use std::io::IsTerminal;
@@ -101,11 +102,13 @@ fn print_table(findings: &[Finding]) {
 fn examine(config: &Config, findings: &mut Vec<Finding>) {
     let running = hub(config, findings);
     store(&config.store.path, running.is_some(), findings);
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    snapshots::examine(&config.store, now_s * 1000, findings);
     disk(&config.store.path, findings);
     providers::examine(&config.providers, findings);
     voice::examine(config, findings);
     radio::examine(config, running.as_deref(), findings);
-    machine(findings);
+    machine(now_s, findings);
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let others_come = !config.gateway.host.is_loopback();
     device::examine(Path::new("/"), folder_of(&config.store.path), others_come.then_some(&*name), findings);
@@ -181,8 +184,7 @@ fn disk(path: &Path, findings: &mut Vec<Finding>) {
     });
 }
 
-fn machine(findings: &mut Vec<Finding>) {
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+fn machine(now_s: u64, findings: &mut Vec<Finding>) {
     findings.push(match now_s < CLOCK_PLAUSIBLE_S {
         true => finding("clock", Health::Warn, "it was never set: providers' certificates will be refused"),
         false => finding("clock", Health::Ok, jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %Z").to_string()),

@@ -13,6 +13,9 @@ use ureq::http::{Method, Request, Response};
 /// For each question to the hub.
 const ASK_DEADLINE: Duration = Duration::from_secs(15);
 
+/// For a file: as long as the hub gives one.
+const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
+
 /// To find out that there is no hub.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -100,6 +103,22 @@ impl Hub {
         match answer.status().as_u16() {
             200..=299 => Ok(said),
             status => Err(self.refused(status, &said)),
+        }
+    }
+
+    /// What comes as one file, with its length where that was told: a GET, or a POST with a body.
+    pub fn download(&self, path: &str, body: Option<&Value>) -> anyhow::Result<(Option<u64>, impl Read + use<>)> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut answer = self.send(method, path, body, "*/*", Some(DOWNLOAD_DEADLINE))?;
+        match answer.status().as_u16() {
+            200 => {
+                let length = answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+                Ok((length, answer.into_body().into_reader()))
+            }
+            status => {
+                let said = self.json(&mut answer)?;
+                Err(self.refused(status, &said))
+            }
         }
     }
 

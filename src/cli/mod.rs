@@ -1,6 +1,7 @@
 //! The command line: one file a command. Decides nothing that a hub decides; what it asks of a running hub goes through
 //! the same doors as everybody's.
 
+mod backup;
 mod bridge;
 mod chat;
 mod check;
@@ -18,6 +19,7 @@ mod listing;
 mod login;
 mod mcp;
 mod network;
+mod restore;
 mod rooms;
 mod scenes;
 mod serve;
@@ -93,6 +95,10 @@ enum Command {
     Users(users::Args),
     /// What programs show to come in: list, create, revoke.
     Tokens(tokens::Args),
+    /// The whole house as one file: store, Zigbee network, configuration; keys only where asked for.
+    Backup(backup::Args),
+    /// Put a backup, or a snapshot of the store, in the place of what is here.
+    Restore(restore::Args),
     /// Check the configuration and say what is wrong, with line and caret.
     Check(check::Args),
     /// Be a Zigbee stick with a house of devices, for hubs and programs that want to try one.
@@ -151,6 +157,8 @@ pub fn main() -> ExitCode {
         Command::Users(args) => users::run(args),
         Command::Tokens(args) => tokens::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::ExecServer(args) => exec_server::run(args),

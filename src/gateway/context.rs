@@ -1,5 +1,6 @@
 //! What a handler gets: the request, and what of the house it works with. Knows no route and no handler.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::Principal;
 use crate::gateway::respond::{self, Response};
 use crate::gateway::session::Door;
+use crate::home::Keeper;
 use crate::mcp::Service;
 use crate::mcp::server::Server;
 use crate::mcp::upstream::oauth::Desk;
@@ -32,6 +34,8 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// What handlers work with.
 pub struct Context {
     pub config: watch::Receiver<Arc<Config>>,
+    /// Where it is read from, if it is.
+    pub config_file: Option<Box<Path>>,
     /// The machine's own name, by which it may be called.
     pub hostname: Box<str>,
     pub version: &'static str,
@@ -39,6 +43,8 @@ pub struct Context {
     pub gate: Gate,
     pub sessions: Door,
     pub store: Store,
+    /// The devices; absent in a hub without any, as some tests have it.
+    pub home: Option<Keeper>,
     pub tools: Service,
     pub mcp: Arc<Server>,
     /// Where browsers come back from signing in to servers.

@@ -20,7 +20,7 @@ use crate::gateway::origin::{Names, Refusal};
 use crate::gateway::respond::{self, Response, Static};
 use crate::gateway::rest::openapi::Description;
 use crate::gateway::rest::table::{ROWS, Row};
-use crate::gateway::rest::{blobs, claim, handler, login, nothing_at, tickets, tools, usage};
+use crate::gateway::rest::{backup, blobs, claim, handler, login, nothing_at, tickets, tools, usage};
 use crate::gateway::web::ASSETS;
 use crate::gateway::{chat, health, identity, mcp, openai_api, protocol, rest, sign_in};
 
@@ -85,6 +85,13 @@ static ROUTES: &[Route] = &[
     Route {
         pattern: "/api/v1/blobs/{id}",
         methods: &[(Method::GET, |context, caller, request| Box::pin(blobs::get(context, caller, request)))],
+    },
+    Route {
+        pattern: "/api/v1/backup",
+        methods: &[
+            (Method::GET, |context, caller, request| Box::pin(backup::get(context, caller, request))),
+            (Method::POST, |context, caller, request| Box::pin(backup::post(context, caller, request))),
+        ],
     },
     Route {
         pattern: "/api/v1/usage",

@@ -74,7 +74,11 @@ pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<b
     let (_, roster) = watch::channel(Arc::new(Roster::default()));
     let tools = Service::empty();
     let router = Router::new(config.clone(), roster, store.clone(), tools.clone());
-    let clock = || Moment { at: Instant::now(), unix_ms: 1_800_000_000_000 };
+    // The folder is there for as long as somebody asks for the time.
+    let clock = move || {
+        let _there = &folder;
+        Moment { at: Instant::now(), unix_ms: 1_800_000_000_000 }
+    };
     let gate = Gate::new(store.clone(), config.clone(), Arc::new(clock));
     let mcp = Server::new(tools.clone(), "9.9.9", shutdown.clone());
     let feeds = Feeds::new(store.clone(), tools.clone(), None);
@@ -92,6 +96,7 @@ pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<b
     Context {
         desk,
         config,
+        config_file: None,
         hostname: "kitchen".into(),
         version: "9.9.9",
         started_at: Instant::now(),
@@ -99,6 +104,7 @@ pub fn context(config: watch::Receiver<Arc<Config>>, shutdown: watch::Receiver<b
         mcp,
         sessions,
         store,
+        home: None,
         tools,
     }
 }

@@ -71,6 +71,9 @@ impl OpenError {
 /// How the file is reached: in the house as it is, in tests through a disk that fails.
 pub(super) type Disk = Arc<dyn Fn(FileBackend) -> Box<dyn StorageBackend> + Send + Sync>;
 
+/// Sees an open database, and where it is.
+pub(super) type Onlooker = Arc<dyn Fn(&Database, &Path) + Send + Sync>;
+
 /// Where the file is and what it must be.
 #[derive(Clone)]
 pub(super) struct Opener {
@@ -78,7 +81,7 @@ pub(super) struct Opener {
     pub(super) disk: Disk,
     pub(super) layout: Layout,
     /// What is done with a file of an older layout before it is brought up to this one.
-    pub(super) before_migration: Arc<dyn Fn(&Database, &Path) + Send + Sync>,
+    pub(super) before_migration: Onlooker,
 }
 
 impl Opener {

@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod auth;
+mod backup;
 mod bad_input;
 mod bindings;
 mod cancel;

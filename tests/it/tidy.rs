@@ -9,13 +9,14 @@ use hearth::common::config::{Config, McpServer};
 use serde_json::Value;
 
 /// The rooms from the ground up. A room uses lower floors only; the parts of the top floor are one room.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("common", 0),
     ("net", 1),
     ("store", 1),
     ("zigbee", 1),
     ("appliance", 2),
     ("auth", 2),
+    ("backup", 2),
     ("home", 2),
     ("adapters", 3),
     ("mcp", 3),
@@ -58,7 +59,7 @@ const TOP_LEVEL: &str = ".ci .env.example .git .gitignore CHANGELOG.md Cargo.loc
     src systemd tests";
 
 /// What work leaves at the top of the tree; `.gitignore` has the same.
-const LEFT_BY_WORK: [&str; 4] = ["target", ".env", ".venv", "__pycache__"];
+const LEFT_BY_WORK: [&str; 5] = ["target", ".env", ".venv", "__pycache__", "snapshots"];
 
 /// Folders whose files are read.
 const FOLDERS: [&str; 10] = [".ci", "benches", "docs", "examples", "fuzz", "image", "src", "systemd", "tests", "."];

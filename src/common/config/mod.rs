@@ -366,6 +366,23 @@ pub enum Transport {
 pub struct Store {
     /// The database file; its folder must exist.
     pub path: PathBuf,
+    pub snapshots: Snapshots,
+}
+
+/// Copies of the store, taken while the hub runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Snapshots {
+    /// Also whether the newest one takes the place of a file that is damaged.
+    pub enabled: bool,
+    /// Where they are; absent: `snapshots` beside the store.
+    pub folder: Option<PathBuf>,
+    /// The newest that are kept.
+    pub newest: usize,
+    /// Days of which one each is kept.
+    pub days: usize,
+    /// All together, MiB; past it the oldest go, but for two.
+    pub max_mb: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -556,7 +573,13 @@ impl Default for McpServer {
 
 impl Default for Store {
     fn default() -> Store {
-        Store { path: "./hearth.redb".into() }
+        Store { path: "./hearth.redb".into(), snapshots: Snapshots::default() }
+    }
+}
+
+impl Default for Snapshots {
+    fn default() -> Snapshots {
+        Snapshots { enabled: true, folder: None, newest: 6, days: 7, max_mb: 512 }
     }
 }
 

@@ -239,6 +239,10 @@ fn what_types_cannot_check_is_checked() {
         ("mcp.servers.x.headers_env", "{\"A B\": C}", "{}"),
         ("store.path", "/", "/var/lib/hearth/hearth.redb"),
         ("store.path", "\"\"", "x.redb"),
+        ("store.snapshots.folder", "\"\"", "/media/usb"),
+        ("store.snapshots.newest", "1", "2"),
+        ("store.snapshots.days", "367", "0"),
+        ("store.snapshots.max_mb", "8", "16"),
         ("log.level", "loud", "off"),
     ] {
         let env_name = format!("HEARTH__{}", key.replace('.', "__").to_uppercase());

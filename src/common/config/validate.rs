@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Config, Mcp, McpServer, Provider, is_server_name};
+use super::{Config, Mcp, McpServer, Provider, Snapshots, is_server_name};
 use crate::common::log;
 
 /// The longest deadline, seconds: one day.
@@ -35,6 +35,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     if config.store.path.as_os_str().is_empty() || config.store.path.is_dir() {
         faults.add("store.path", "the database is a file, and this is a folder", "for example ./hearth.redb");
     }
+    snapshots(&config.store.snapshots, &mut faults);
     if let Err(text) = log::filter(&config.log.level) {
         faults.add("log.level", text, "one of error, warn, info, debug, trace, or a filter: info,hearth::router=debug");
     }
@@ -226,6 +227,21 @@ fn mcp_server(name: &str, server: &McpServer, faults: &mut Faults) {
     for fault in server.faults() {
         let key = if fault.key.is_empty() { row.clone() } else { format!("{row}.{}", fault.key) };
         faults.add(key, fault.text, fault.help);
+    }
+}
+
+fn snapshots(snapshots: &Snapshots, faults: &mut Faults) {
+    if snapshots.folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_file()) {
+        faults.add("store.snapshots.folder", "this is no folder", "null is the folder snapshots beside the store");
+    }
+    if !(2..=100).contains(&snapshots.newest) {
+        faults.add("store.snapshots.newest", "2 to 100 snapshots", "6 is the default");
+    }
+    if snapshots.days > 366 {
+        faults.add("store.snapshots.days", "0 to 366 days", "7 is the default");
+    }
+    if !(16..=1_048_576).contains(&snapshots.max_mb) {
+        faults.add("store.snapshots.max_mb", "16 to 1048576 MiB", "512 is the default");
     }
 }
 

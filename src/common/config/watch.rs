@@ -67,6 +67,11 @@ impl Watcher {
         (watcher, receiver)
     }
 
+    /// The file that is looked at, whether or not it is there.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Runs until nobody wants to know any more. The file is small and local, so that it is read without a thread.
     pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(self.period);

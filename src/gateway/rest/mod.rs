@@ -3,6 +3,7 @@
 //! record may hold.
 
 mod arguments;
+pub mod backup;
 pub mod blobs;
 pub mod claim;
 #[cfg(test)]

@@ -89,14 +89,16 @@ fn write(txn: &ReadTransaction, path: &Path, extent: Extent) -> Result<Contents,
     Ok(contents)
 }
 
-/// One transaction: beside an empty file there is no state that could be taken for the copy.
+/// All records in one transaction: beside an empty file there is no state that could be taken for the copy.
 fn fill(txn: &ReadTransaction, file: File, extent: Extent) -> Result<Contents, redb::Error> {
-    let db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?;
+    let mut db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?;
     let into = db.begin_write()?;
     let mut copying = Copying { from: txn, into: &into, extent, sum: Sum::default() };
     every_table(&mut copying)?;
     let contents = copying.sum.finish(txn)?;
     into.commit()?;
+    // The file grew ahead of what was written: up to half of it is empty.
+    db.compact()?;
     Database::close(db)?;
     Ok(contents)
 }

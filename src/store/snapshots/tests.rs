@@ -315,7 +315,7 @@ fn a_store_of_many_megabytes_is_copied_in_hardly_more_bytes() {
     let contents = run(store.copy_to(&copy, Extent::Whole)).expect("room");
     let bytes = fs::metadata(&copy).expect("a file").len();
     eprintln!("{} bytes of records are a file of {bytes}", contents.bytes);
-    assert!(bytes < 3 * contents.bytes, "{bytes} for {}", contents.bytes);
+    assert!(bytes < 2 * contents.bytes, "{bytes} for {}", contents.bytes);
     assert!(run(store.close()));
 }
 
