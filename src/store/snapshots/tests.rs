@@ -62,7 +62,7 @@ async fn a_snapshot_of_a_store_in_use_is_the_store_at_that_moment() {
     let kept = store.take_snapshot(&folder, Reason::Timer, NOW_MS).await.expect("room");
     writing.await.expect("writers are not held up");
     assert_eq!(kept.path, folder.join(format!("hearth-000001-timer-20261122T101500Z-r{}.redb", kept.revision)));
-    assert_eq!(list(&path, &folder), [kept.clone()]);
+    assert_eq!(list(&path, &folder), std::slice::from_ref(&kept));
     let contents = verify(&kept.path).expect("whole");
     assert_eq!((contents.layout, contents.revision, contents.unreadable), (SCHEMA_VERSION, kept.revision, 0));
     assert!(store.close().await);
