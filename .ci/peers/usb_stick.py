@@ -2,7 +2,7 @@
 
 QEMU's own serial adapter always says that it is an FTDI chip, which may be in anything and which no hub takes for a stick. This one
 says what a real stick says, so that finding it is part of what is checked. Speaks usbredir 0.7 (usbredirproto.h of the package
-libusbredirparser-dev) as far as a CDC-ACM device needs it, with 32-bit ids and no capability but those in CAPABILITIES.
+libusbredirparser-dev) as far as a CDC-ACM device needs it, with no capability but those in CAPABILITIES.
 """
 
 import asyncio
@@ -17,10 +17,12 @@ START_INTERRUPT, STOP_INTERRUPT, INTERRUPT_STATUS = 15, 16, 17
 CANCEL, CONTROL, BULK = 21, 100, 101
 SUCCESS, CANCELLED, STALL = 0, 1, 4
 
-CAPABILITIES = 1 << 1 | 1 << 4  # connect has the device's version, endpoints have a packet size
-HEADER = struct.Struct("<III")  # type, length, id
+# Connect has the device's version, endpoints have a packet size, ids have 64 bits and lengths 32: QEMU wants the last three for XHCI.
+CAPABILITIES = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6
+HELLO_HEADER = struct.Struct("<III")  # type, length, id: before anybody knows the other's capabilities
+HEADER = struct.Struct("<IIQ")
 CONTROL_HEADER = struct.Struct("<BBBBHHH")  # endpoint, request, requesttype, status, value, index, length
-BULK_HEADER = struct.Struct("<BBHI")  # endpoint, status, length, stream
+BULK_HEADER = struct.Struct("<BBHIH")  # endpoint, status, length, stream, upper half of the length
 PACKET_BYTES = 64  # of a bulk endpoint at full speed
 PACKET_LEN_MAX = 1 << 20
 
@@ -95,12 +97,14 @@ class UsbStick:
         self.to_machine.write(HEADER.pack(kind, len(body), number) + body)
 
     async def serve(self, reader):
-        self.send(HELLO, 0, b"hearth's stick".ljust(64, b"\0") + struct.pack("<I", CAPABILITIES))
+        hello, header = b"hearth's stick".ljust(64, b"\0") + struct.pack("<I", CAPABILITIES), HELLO_HEADER
+        self.to_machine.write(header.pack(HELLO, len(hello), 0) + hello)
         while True:
             try:
-                kind, length, number = HEADER.unpack(await reader.readexactly(HEADER.size))
+                kind, length, number = header.unpack(await reader.readexactly(header.size))
             except asyncio.IncompleteReadError:
                 return  # the machine is off
+            header = HEADER
             assert length <= PACKET_LEN_MAX, f"the machine sends {length} bytes at once"
             await self.take(kind, number, await reader.readexactly(length))
             await self.to_machine.drain()
@@ -158,13 +162,13 @@ class UsbStick:
         self.send(CONTROL, number, CONTROL_HEADER.pack(address, request, kind, status, value, index, sent) + answer)
 
     async def bulk(self, number, body):
-        address, _, length, stream = BULK_HEADER.unpack_from(body)
+        address, _, length, stream, _ = BULK_HEADER.unpack_from(body)
         if address & 0x80:
             self.asked.append((number, length))
             self.answer()
         else:
             self.to_stick.write(body[BULK_HEADER.size :])
-            self.send(BULK, number, BULK_HEADER.pack(address, SUCCESS, length, stream))
+            self.send(BULK, number, BULK_HEADER.pack(address, SUCCESS, length, stream, 0))
             await self.to_stick.drain()
 
     async def read(self, reader):
@@ -178,10 +182,10 @@ class UsbStick:
             # A packet that is full would say that there is more to come.
             data = bytes(self.held[: min(length, PACKET_BYTES - 1)])
             del self.held[: len(data)]
-            self.send(BULK, number, BULK_HEADER.pack(DATA_IN, SUCCESS, len(data), 0) + data)
+            self.send(BULK, number, BULK_HEADER.pack(DATA_IN, SUCCESS, len(data), 0, 0) + data)
 
     def cancel(self, number):
         waited = [row for row in self.asked if row[0] == number]
         if waited:
             self.asked.remove(waited[0])
-            self.send(BULK, number, BULK_HEADER.pack(DATA_IN, CANCELLED, 0, 0))
+            self.send(BULK, number, BULK_HEADER.pack(DATA_IN, CANCELLED, 0, 0, 0))
