@@ -64,8 +64,9 @@ class Client:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connected(cls, url, v2=False):
-        async with websockets.connect(url, open_timeout=NOTICE_S, close_timeout=NOTICE_S, proxy=None) as socket:
+    async def connected(cls, url, v2=False, token=None):
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        async with websockets.connect(url, open_timeout=NOTICE_S, close_timeout=NOTICE_S, proxy=None, additional_headers=headers) as socket:
             welcome = json.loads(await asyncio.wait_for(socket.recv(), NOTICE_S))
             assert welcome["request_id"] == "welcome" and welcome["status"] == "complete", welcome
             assert welcome["chunk"]["metadata"]["server"] == "hearth", welcome

@@ -27,7 +27,7 @@ BOOT_S = 600  # a first boot on a busy machine without an arm64 processor takes 
 SHELL_S = 120  # a command in the machine
 CONNECT_S = 30
 TYPED_S = 5  # until what was typed is typed again
-DEBUG_SHELL = "systemd.debug_shell=hvc0 systemd.log_color=0"
+DEBUG_SHELL = "systemd.debug_shell=hvc0 systemd.mask=serial-getty@hvc0.service"  # no login where the shell is
 
 
 class Radio(Child):
