@@ -99,6 +99,9 @@ impl Hub {
         let listener = Listener::bind(SocketAddr::new(gateway.host, gateway.port))?;
         let store = keeping::open(&first.store)?;
         store.seed_profile(&first.model_profile).await?;
+        if let Some(locale) = &first.house.locale {
+            store.seed_setting("house.locale", locale.as_str().into()).await?;
+        }
         let sources = match sources {
             Some(sources) => sources,
             None => radio::sources(&first, &store).await,

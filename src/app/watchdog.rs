@@ -64,20 +64,25 @@ pub async fn look(store: Store, home: Keeper, within: Duration) -> Result<String
         async move {
             // What it says does not matter: a radio that is down says so.
             let answer = timeout(patience, home.network(NetworkQuery::Status, Some(backend))).await;
-            answer.map(drop).map_err(|_| format!("{} does not answer", name(backend)))
+            let answer = answer.map_err(|_| format!("{} does not answer", name(backend)))?;
+            let firmware = answer.ok().and_then(|status| status["firmware"].as_str().map(Into::into));
+            Ok::<Option<String>, String>(firmware)
         }
     });
-    try_join(reading, try_join_all(asking)).await?;
+    let ((), firmwares) = try_join(reading, try_join_all(asking)).await?;
     Ok(match &radios[..] {
         [] => "no radio".into(),
-        radios => radios.iter().map(shown).collect::<Vec<_>>().join("; "),
+        radios => radios.iter().zip(firmwares).map(shown).collect::<Vec<_>>().join("; "),
     })
 }
 
-fn shown(radio: &Radio) -> String {
+fn shown((radio, firmware): (&Radio, Option<String>)) -> String {
     let name = name(radio.backend);
     match &radio.status {
-        RadioStatus::Up => format!("{name} is up, {} devices", radio.devices),
+        RadioStatus::Up => {
+            let firmware = firmware.map(|firmware| format!(", firmware {firmware}")).unwrap_or_default();
+            format!("{name} is up, {} devices{firmware}", radio.devices)
+        }
         RadioStatus::Starting => format!("{name} is starting"),
         RadioStatus::Absent { why } | RadioStatus::Down { why } | RadioStatus::Refused { why } => {
             format!("{name} is not up: {why}")

@@ -50,19 +50,16 @@ impl Claim {
         if is_good || self.made_at.is_some_and(|at| now < at + BETWEEN_CODES) {
             return None;
         }
-        let letters: String = chance.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
-        self.code = Some(Code { hash: token::hash(&letters), ends_at: now + CODE_LIFE, wrong: 0 });
+        let code = spelled(chance);
+        self.code = Some(Code { hash: token::hash(&letters(&code)), ends_at: now + CODE_LIFE, wrong: 0 });
         self.made_at = Some(now);
-        let (one, other) = letters.split_at(CODE_LETTERS / 2);
-        Some(format!("{one}-{other}"))
+        Some(code)
     }
 
     /// Tries a code as somebody typed it: case, blanks and the dash do not count. A right one is good once.
     pub fn open(&mut self, now: Instant, typed: &str) -> Result<(), Wrong> {
         let Some(code) = self.code.as_mut().filter(|code| now < code.ends_at) else { return Err(Wrong::None) };
-        let letters = typed.chars().filter(|c| !c.is_whitespace() && *c != '-').take(CODE_LETTERS + 1);
-        let letters: String = letters.map(|c| c.to_ascii_uppercase()).collect();
-        if token::hash(&letters) == code.hash {
+        if token::hash(&letters(typed)) == code.hash {
             self.code = None;
             return Ok(());
         }
@@ -79,7 +76,26 @@ impl Claim {
     }
 }
 
-/// Chance for [`Claim::offer`].
+/// A code as people read it, such as `K7QM-2XWP`.
+pub fn spelled(chance: [u8; CODE_LETTERS]) -> String {
+    let letters: String = chance.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
+    let (one, other) = letters.split_at(CODE_LETTERS / 2);
+    format!("{one}-{other}")
+}
+
+/// What of a typed code counts: no case, no blanks and no dash, and no more than tells that it is too long.
+pub(super) fn letters(typed: &str) -> String {
+    let letters = typed.chars().filter(|c| !c.is_whitespace() && *c != '-').take(CODE_LETTERS + 1);
+    letters.map(|c| c.to_ascii_uppercase()).collect()
+}
+
+/// Whether a text is a code.
+pub(super) fn is_code(text: &str) -> bool {
+    let letters = letters(text);
+    letters.len() == CODE_LETTERS && letters.bytes().all(|byte| ALPHABET.contains(&byte))
+}
+
+/// Chance for [`Claim::offer`] and [`spelled`].
 pub fn chance() -> [u8; CODE_LETTERS] {
     let mut chance = [0; CODE_LETTERS];
     getrandom::fill(&mut chance).expect("the kernel's random source does not fail once the system is up");

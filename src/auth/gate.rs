@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::auth::claim::{self, Claim};
+use crate::auth::code_file;
 use crate::auth::directory::{Directory, Holder};
 use crate::auth::password::Hasher;
 use crate::auth::refused::Refused;
 use crate::auth::throttle::{Guesser, Throttle};
 use crate::auth::tickets::Tickets;
+use crate::auth::token;
 use crate::common::config::{Auth, Config};
 use crate::common::time::UnixMillis;
 use crate::common::who::{Door, HOUSE, Principal};
@@ -50,6 +53,8 @@ pub struct Gate {
 pub(super) struct Shared {
     pub store: Store,
     config: watch::Receiver<Arc<Config>>,
+    /// Where the code of this very machine lies, where it has one: see [`code_file`].
+    code_file: PathBuf,
     /// Whether the hub was opened for this machine alone.
     is_loopback: bool,
     clock: Clock,
@@ -70,6 +75,8 @@ struct Known {
     seen_ms: BTreeMap<Box<str>, UnixMillis>,
     tickets: Tickets,
     claim: Claim,
+    /// The code of [`code_file`] that was shown last.
+    shown: Option<String>,
     throttle: Throttle,
 }
 
@@ -83,12 +90,15 @@ impl Gate {
             seen_ms: BTreeMap::new(),
             tickets: Tickets::default(),
             claim: Claim::default(),
+            shown: None,
             throttle: Throttle::default(),
         };
         let is_loopback = config.borrow().gateway.host.is_loopback();
+        let code_file = code_file::beside(&config.borrow().store.path);
         let shared = Shared {
             store,
             config,
+            code_file,
             is_loopback,
             clock,
             known: Mutex::new(known),
@@ -157,6 +167,10 @@ impl Gate {
         let mut feed = self.shared.store.subscribe();
         let mut config = self.shared.config.clone();
         let mut has_config = true;
+        if self.directory().await.is_ok_and(|directory| directory.has_owner()) {
+            // The power may have gone right after the claim.
+            self.end_claim().await;
+        }
         self.announce().await;
         loop {
             tokio::select! {
@@ -182,9 +196,17 @@ impl Gate {
         Ok(self.is_required() && !self.directory().await?.has_owner())
     }
 
-    /// Shows a code in the log, which is the console where there is one, if there is something to claim and no code is good.
+    /// Shows a code in the log, which is the console where there is one, if there is something to claim: the machine's own
+    /// where it has one, once, and otherwise a new one whenever none is good.
     pub async fn announce(&self) {
         if self.is_claimable().await != Ok(true) {
+            return;
+        }
+        if let Some(code) = self.kept_code().await {
+            let shown = self.known().shown.replace(code.clone());
+            if shown.as_ref() != Some(&code) {
+                tracing::warn!(code, "nobody owns this hub yet: its page and `hearth claim CODE NAME` take this code");
+            }
             return;
         }
         let now = self.now();
@@ -209,12 +231,17 @@ impl Gate {
         self.known().throttle.forgive(by);
     }
 
-    /// Tries a code of the first claim.
-    pub(super) fn open_claim(&self, address: IpAddr, code: &str) -> Result<(), Refused> {
+    /// Tries a code of the first claim. That of the machine itself outlives wrong guesses, which only wait: it stands on paper.
+    pub(super) async fn open_claim(&self, address: IpAddr, code: &str) -> Result<(), Refused> {
         let by = [Guesser::address(address)];
         self.guess(&by)?;
+        let kept = self.kept_code().await;
         let now = self.now();
-        let opened = self.known().claim.open(now.at, code);
+        let opened = match kept {
+            Some(kept) if token::hash(&claim::letters(&kept)) == token::hash(&claim::letters(code)) => Ok(()),
+            Some(_) => Err(claim::Wrong::Code),
+            None => self.known().claim.open(now.at, code),
+        };
         opened.map_err(|wrong| match wrong {
             claim::Wrong::Code => Refused::WrongCode,
             claim::Wrong::None => Refused::NoCode,
@@ -223,8 +250,26 @@ impl Gate {
         Ok(())
     }
 
-    pub(super) fn end_claim(&self) {
+    /// Somebody owns the hub: no code is good any more, and none is kept.
+    pub(super) async fn end_claim(&self) {
         self.known().claim.end();
+        let path = self.shared.code_file.clone();
+        let removed = tokio::task::spawn_blocking(move || code_file::remove(&path)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "the code of the first claim is still there; it opens nothing any more");
+        }
+    }
+
+    async fn kept_code(&self) -> Option<String> {
+        let path = self.shared.code_file.clone();
+        match tokio::task::spawn_blocking(move || code_file::read(&path)).await {
+            Ok(Ok(code)) => code,
+            Ok(Err(error)) => {
+                tracing::warn!(error, "the code of the first claim is another one");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     pub(super) fn now(&self) -> Moment {

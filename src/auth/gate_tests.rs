@@ -17,7 +17,7 @@ struct House {
     store: Store,
     config: watch::Sender<Arc<Config>>,
     passed_ms: Arc<AtomicU64>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's time")]
@@ -26,6 +26,7 @@ fn house(auth: Auth) -> House {
     let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
     let mut config = Config::default();
     config.gateway.auth = auth;
+    config.store.path = folder.path().join("hearth.redb");
     let (config, settings) = watch::channel(Arc::new(config));
     let (start, passed_ms) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let passed = passed_ms.clone();
@@ -33,7 +34,7 @@ fn house(auth: Auth) -> House {
         let passed_ms = passed.load(Ordering::Relaxed);
         Moment { at: start + Duration::from_millis(passed_ms), unix_ms: START_MS + passed_ms }
     });
-    House { gate: Gate::new(store.clone(), settings, clock), store, config, passed_ms, _folder: folder }
+    House { gate: Gate::new(store.clone(), settings, clock), store, config, passed_ms, folder }
 }
 
 impl House {
@@ -156,6 +157,46 @@ async fn a_ticket_is_good_once_and_only_while_its_token_is() {
     assert_eq!(house.gate.by_ticket(&one).await, Err(Refused::WrongTicket));
     house.gate.revoke_token(&id, None).await.expect("a write");
     assert_eq!(house.gate.by_ticket(&other).await, Err(Refused::WrongToken));
+}
+
+#[tokio::test]
+async fn the_code_of_the_machine_outlives_wrong_guesses_and_ends_with_the_claim() {
+    let house = house(Auth::Required);
+    let file = house.folder.path().join(code_file::FILE_NAME);
+    let claim = async |code: &str| house.gate.claim(HOME, code, "ann", None).await;
+    std::fs::write(&file, "K7QM-2XWP\n").expect("room");
+    for _ in 0..12 {
+        assert_eq!(claim("2222-2222").await.expect_err("wrong"), Refused::WrongCode);
+        house.pass(Duration::from_secs(3600));
+    }
+    // Whoever may write beside the store makes another one, and the old one opens nothing.
+    std::fs::write(&file, "BBBB-CCCC\n").expect("room");
+    assert_eq!(claim("K7QM-2XWP").await.expect_err("the old one"), Refused::WrongCode);
+    claim("bbbb cccc").await.expect("the new one");
+    assert!(!file.exists(), "it is of no use any more");
+    // One that comes back opens nothing, and goes with the next start.
+    std::fs::write(&file, "BBBB-CCCC\n").expect("room");
+    assert!(matches!(claim("BBBB-CCCC").await, Err(Refused::NotClaimable(_))));
+    let following = tokio::spawn(house.gate.clone().follow());
+    for _ in 0..1_000 {
+        if !file.exists() {
+            return following.abort();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("the code of a hub that is owned stays");
+}
+
+#[tokio::test]
+async fn guesses_at_the_code_of_the_machine_wait() {
+    let house = house(Auth::Required);
+    std::fs::write(house.folder.path().join(code_file::FILE_NAME), "K7QM-2XWP").expect("room");
+    let mut waited = 0;
+    for _ in 0..20 {
+        let guess = house.gate.claim(HOME, "2222-2222", "eve", None).await.expect_err("wrong");
+        waited += u32::from(matches!(guess, Refused::TooMany { .. }));
+    }
+    assert_eq!(waited, 15, "five are free");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! HTTP and no WebSocket; each door shows what it was given and gets a [`crate::common::who::Principal`] or a refusal.
 
 mod claim;
+pub mod code_file;
 mod directory;
 mod gate;
 pub mod password;
@@ -12,6 +13,7 @@ mod throttle;
 mod tickets;
 pub mod token;
 
+pub use claim::{chance as claim_chance, spelled as claim_code};
 pub use gate::{Clock, Gate, Moment, Pass};
 pub use people::{Change, Created, LOGIN_DAYS, NewUser, TOKENS_OF_USER_MAX};
 pub use permission::{Denied, matches, may_call};

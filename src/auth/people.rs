@@ -93,10 +93,10 @@ impl Gate {
             return Err(Refused::Conflict(format!("there is a {name} already, who is no owner: take another name")));
         }
         self.announce().await;
-        self.open_claim(from, code)?;
+        self.open_claim(from, code).await?;
         let user = self.add(new).await?;
         let created = self.add_token(name, "first claim", None).await?;
-        self.end_claim();
+        self.end_claim().await;
         tracing::info!(user = name, "the hub has an owner");
         Ok((user, created))
     }

@@ -8,7 +8,6 @@ mod snapshots;
 mod voice;
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +16,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{ConfigArg, FAILED};
+use crate::cli::{ConfigArg, FAILED, installed};
 use crate::common::config::Config;
 use crate::store::{OpenError, Store};
 
@@ -47,7 +46,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Health {
+pub enum Health {
     Ok,
     /// The hub works, and somebody should look at this.
     Warn,
@@ -57,22 +56,25 @@ enum Health {
 
 /// One thing looked at.
 #[derive(Debug, Serialize)]
-struct Finding {
-    what: String,
-    health: Health,
-    text: String,
+pub struct Finding {
+    pub what: String,
+    pub health: Health,
+    pub text: String,
+}
+
+impl Health {
+    /// A word for people.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Health::Ok => "ok",
+            Health::Warn => "look",
+            Health::Fail => "MEND",
+        }
+    }
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let findings = match args.config.load() {
-        Ok(loaded) => {
-            let place = loaded.file.map_or("no file: the defaults".into(), |file| file.display().to_string());
-            let mut findings = vec![finding("config", Health::Ok, place)];
-            examine(&loaded.config, &mut findings);
-            findings
-        }
-        Err(error) => vec![finding("config", Health::Fail, error.to_string())],
-    };
+    let findings = look(&args.config, Store::open);
     let worst_is_fail = findings.iter().any(|finding| finding.health == Health::Fail);
     if args.json {
         println!("{}", serde_json::json!({ "ok": !worst_is_fail, "findings": findings }));
@@ -82,6 +84,23 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if worst_is_fail { FAILED } else { 0 }))
 }
 
+/// The same for who must not open the store: a hub that is just starting would find it locked.
+pub fn look_beside(config: &ConfigArg) -> Vec<Finding> {
+    look(config, |path| Err(OpenError::Locked { path: path.to_owned() }))
+}
+
+fn look(config: &ConfigArg, open: fn(&Path) -> Result<Store, OpenError>) -> Vec<Finding> {
+    match config.load_installed() {
+        Ok(loaded) => {
+            let place = loaded.file.map_or("no file: the defaults".into(), |file| file.display().to_string());
+            let mut findings = vec![finding("config", Health::Ok, place)];
+            examine(&loaded.config, open, &mut findings);
+            findings
+        }
+        Err(error) => vec![finding("config", Health::Fail, error.to_string())],
+    }
+}
+
 fn print_table(findings: &[Finding]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -89,19 +108,14 @@ fn print_table(findings: &[Finding]) {
         table.set_width(120);
     }
     for Finding { what, health, text } in findings {
-        let mark = match health {
-            Health::Ok => "ok",
-            Health::Warn => "look",
-            Health::Fail => "MEND",
-        };
-        table.add_row([mark, what, text]);
+        table.add_row([health.mark(), what, text]);
     }
     println!("{table}");
 }
 
-fn examine(config: &Config, findings: &mut Vec<Finding>) {
+fn examine(config: &Config, open: fn(&Path) -> Result<Store, OpenError>, findings: &mut Vec<Finding>) {
     let running = hub(config, findings);
-    store(&config.store.path, running.is_some(), findings);
+    store(&config.store.path, open, running.is_some(), findings);
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     snapshots::examine(&config.store, now_s * 1000, findings);
     disk(&config.store.path, findings);
@@ -109,9 +123,9 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
     voice::examine(config, findings);
     radio::examine(config, running.as_deref(), findings);
     machine(now_s, findings);
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let others_come = !config.gateway.host.is_loopback();
-    device::examine(Path::new("/"), folder_of(&config.store.path), others_come.then_some(&*name), findings);
+    let name = (!config.gateway.host.is_loopback())
+        .then(|| device::Name { own: installed::local_name(), announced: installed::announced_name() });
+    device::examine(Path::new("/"), folder_of(&config.store.path), name.as_ref(), findings);
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -120,9 +134,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Where a hub answers, if one does at the configured address.
 fn hub(config: &Config, findings: &mut Vec<Finding>) -> Option<String> {
-    let gateway = &config.gateway;
-    let host = if gateway.host.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { gateway.host };
-    let address = SocketAddr::new(host, gateway.port);
+    let address = installed::address(config);
     let health = ask(&format!("http://{address}/healthz"));
     let (running, health, text) = match health {
         Ok((200, body)) if body["status"] == "ok" => {
@@ -138,14 +150,15 @@ fn hub(config: &Config, findings: &mut Vec<Finding>) -> Option<String> {
     };
     findings.push(finding("hub", health, text));
     let base = running.then(|| format!("http://{address}"))?;
-    findings.extend(access(&base, gateway.host.is_loopback()));
+    findings.extend(access(config));
     Some(base)
 }
 
 /// Whether the running hub asks who comes, where others than this machine may.
-fn access(base: &str, is_loopback: bool) -> Option<Finding> {
-    let (200, door) = ask(&format!("{base}/api/v1/claim")).ok()? else { return None };
-    let (health, text) = match (door["required"].as_bool()?, door["claimable"].as_bool()?) {
+fn access(config: &Config) -> Option<Finding> {
+    let door = installed::door(config)?;
+    let is_loopback = config.gateway.host.is_loopback();
+    let (health, text) = match (door.required, door.claimable) {
         (_, true) => (Health::Warn, "nobody owns this hub yet: its log shows a code for `hearth claim CODE NAME`"),
         (true, false) => (Health::Ok, "the hub asks for tokens"),
         (false, false) if is_loopback => return None,
@@ -156,7 +169,7 @@ fn access(base: &str, is_loopback: bool) -> Option<Finding> {
     Some(finding("access", health, text))
 }
 
-fn store(path: &Path, running: bool, findings: &mut Vec<Finding>) {
+fn store(path: &Path, open: fn(&Path) -> Result<Store, OpenError>, running: bool, findings: &mut Vec<Finding>) {
     let shown = path.display();
     let (health, text) = if !path.exists() {
         if folder_of(path).is_dir() {
@@ -165,7 +178,7 @@ fn store(path: &Path, running: bool, findings: &mut Vec<Finding>) {
             (Health::Fail, format!("the folder of {shown} does not exist: make it, or set store.path"))
         }
     } else {
-        match Store::open(path) {
+        match open(path) {
             Ok(_) => (Health::Ok, format!("{shown} opens")),
             Err(OpenError::Locked { .. }) if running => (Health::Ok, format!("{shown} is in use by the running hub")),
             Err(error) => (Health::Fail, error.to_string()),
@@ -200,7 +213,7 @@ fn machine(now_s: u64, findings: &mut Vec<Finding>) {
 }
 
 /// Status and JSON body (null where it is none).
-fn ask(url: &str) -> Result<(u16, Value), ureq::Error> {
+pub fn ask(url: &str) -> Result<(u16, Value), ureq::Error> {
     let config = ureq::Agent::config_builder().timeout_global(Some(ASK_DEADLINE)).http_status_as_error(false);
     let agent: ureq::Agent = config.build().into();
     let mut answer = agent.get(url).call()?;

@@ -8,13 +8,24 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::cli::hub::{Hub, HubArgs, read_password, shown};
+use crate::cli::{ConfigArg, ownership};
 
 #[derive(clap::Args)]
 pub struct ClaimArgs {
     /// What the hub shows on its console and in its log, such as K7QM-2XWP.
-    code: String,
+    #[arg(required_unless_present_any = ["new_code", "recover"])]
+    code: Option<String>,
     /// The first owner: 1 to 64 of a-z, 0-9, _ and -.
-    name: String,
+    #[arg(required_unless_present_any = ["new_code", "recover"])]
+    name: Option<String>,
+    /// Beside the hub, as root or as its user: make another code, good until somebody owns the hub.
+    #[arg(long, conflicts_with_all = ["code", "name", "recover"])]
+    new_code: bool,
+    /// Beside the hub, which must be stopped: make a token for an owner who can come in no more.
+    #[arg(long, value_name = "OWNER", conflicts_with_all = ["code", "name"])]
+    recover: Option<String>,
+    #[command(flatten)]
+    config: ConfigArg,
     /// Ask for no password: only this token opens the account.
     #[arg(long)]
     no_password: bool,
@@ -43,11 +54,18 @@ struct Common {
 }
 
 pub fn claim(args: ClaimArgs) -> anyhow::Result<ExitCode> {
+    if args.new_code {
+        return ownership::new_code(&args.config).map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(owner) = &args.recover {
+        return ownership::recover(&args.config, owner).map(|()| ExitCode::SUCCESS);
+    }
+    let (code, name) = (args.code.unwrap_or_default(), args.name.unwrap_or_default());
     let hub = args.common.hub.hub()?;
-    let mut body = json!({ "code": args.code, "name": args.name });
+    let mut body = json!({ "code": code, "name": name });
     // A pipe that says nothing is no password.
     if !args.no_password {
-        let prompt = format!("A password for {} (8 bytes at least; empty: none)", args.name);
+        let prompt = format!("A password for {name} (8 bytes at least; empty: none)");
         let password = read_password(&prompt)?;
         if !password.is_empty() {
             body["password"] = password.into();

@@ -14,16 +14,20 @@ mod exec_server;
 mod groups;
 mod history;
 mod hub;
+mod installed;
 mod line;
 mod listing;
 mod login;
 mod mcp;
 mod network;
+mod ownership;
+mod report;
 mod restore;
 mod rooms;
 mod scenes;
 mod serve;
 mod settings;
+mod setup;
 mod sign_in;
 mod simulate;
 mod tokens;
@@ -87,7 +91,7 @@ enum Command {
     Mcp(mcp::Args),
     /// Show and change what can be changed while the hub runs.
     Settings(settings::Args),
-    /// Become the first owner of a hub that nobody owns, with the code that it shows.
+    /// Become the first owner of a hub that nobody owns, with the code that it shows; make a new code beside it.
     Claim(login::ClaimArgs),
     /// Sign in with a password; the token is kept for the other commands.
     Login(login::LoginArgs),
@@ -105,6 +109,12 @@ enum Command {
     Simulate(simulate::Args),
     /// Look at everything that a hub needs and say what to mend.
     Doctor(doctor::Args),
+    /// Of a card, as root: take what the owner wrote on it before the hub starts.
+    #[command(hide = true)]
+    Setup(setup::Args),
+    /// Of a card, as root: say on its screen and in a file where the hub is found, and how it is.
+    #[command(hide = true)]
+    Report(report::Args),
     #[command(name = exec_server::NAME, hide = true)]
     ExecServer(exec_server::Args),
 }
@@ -161,6 +171,8 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::run(args),
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Setup(args) => setup::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::ExecServer(args) => exec_server::run(args),
     };
     done.unwrap_or_else(|error| {

@@ -12,8 +12,9 @@ use crate::common::who::{Door, Principal, Role};
 use crate::gateway::respond::Response;
 
 /// What everybody may ask, so that a page can come and a person can sign in. The WebSocket asks its caller itself.
-const FREE: [&str; 7] = [
+const FREE: [&str; 8] = [
     "/healthz",
+    "/.well-known/security.txt",
     "/ws/chat",
     "/api/protocol.json",
     "/api/openapi.json",

@@ -14,6 +14,7 @@ pub mod protocol;
 pub mod respond;
 pub mod rest;
 pub mod route;
+mod security_txt;
 pub mod session;
 pub mod sign_in;
 #[cfg(test)]

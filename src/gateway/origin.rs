@@ -74,11 +74,16 @@ impl Names<'_> {
             })
     }
 
-    /// `hub`, `hub.local`, and where the machine calls itself `hub.lan`, that too.
+    /// `hub`, `hub.local`, and where the machine calls itself `hub.lan`, that too. And `hub-2.local`, which avahi announces
+    /// where another one is `hub.local` already: no server of the internet's names gives out those.
     fn is_own_name(&self, host: &str) -> bool {
         let hostname = normal(self.hostname);
         let label = hostname.split('.').next().unwrap_or_default();
-        !label.is_empty() && (host == hostname || host == label || host.strip_suffix(".local") == Some(label))
+        let is_label = |name: &str| {
+            let number = name.strip_prefix(label).and_then(|rest| rest.strip_prefix('-'));
+            name == label || number.is_some_and(|number| (1..=3).contains(&number.len()) && is_number(number))
+        };
+        !label.is_empty() && (host == hostname || host == label || host.strip_suffix(".local").is_some_and(is_label))
     }
 
     fn is_allowed_origin(&self, origin: &str) -> bool {
@@ -98,6 +103,10 @@ fn host_of(authority: &str) -> Option<String> {
     let port = authority.strip_prefix(parsed.host())?;
     let has_good_port = port.is_empty() || port == ":" || parsed.port_u16().is_some();
     (is_plain && has_good_port).then(|| normal(parsed.host()))
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn normal(host: &str) -> String {
@@ -189,6 +198,8 @@ mod tests {
             "kitchen",
             "KITCHEN.local:8000",
             "kitchen.local.",
+            "kitchen-2.local",
+            "Kitchen-11.local:80",
             "kitchen.lan",
             "panel.example",
             "PANEL.example.:443",
@@ -210,6 +221,9 @@ mod tests {
             ("evillocalhost", "evillocalhost"),
             ("kitchen.local.evil.example", "kitchen.local.evil.example"),
             ("x.kitchen.local", "x.kitchen.local"),
+            ("kitchen-x.local", "kitchen-x.local"),
+            ("kitchen-.local", "kitchen-.local"),
+            ("kitchen-2.lan", "kitchen-2.lan"),
             ("local", "local"),
             (".local", ".local"),
             ("192.168.1.11", "192.168.1.11"),

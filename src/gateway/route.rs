@@ -22,7 +22,7 @@ use crate::gateway::rest::openapi::Description;
 use crate::gateway::rest::table::{ROWS, Row};
 use crate::gateway::rest::{backup, blobs, claim, handler, login, nothing_at, tickets, tools, usage};
 use crate::gateway::web::ASSETS;
-use crate::gateway::{chat, health, identity, mcp, openai_api, protocol, rest, sign_in};
+use crate::gateway::{chat, health, identity, mcp, openai_api, protocol, rest, security_txt, sign_in};
 
 /// Everything that is answered without the table of tools, in the order of the README. A pattern stands here once; one that
 /// the table has as well is answered from here.
@@ -30,6 +30,10 @@ static ROUTES: &[Route] = &[
     Route {
         pattern: "/healthz",
         methods: &[(Method::GET, |context, caller, request| Box::pin(health::get(context, caller, request)))],
+    },
+    Route {
+        pattern: "/.well-known/security.txt",
+        methods: &[(Method::GET, |context, caller, request| Box::pin(security_txt::get(context, caller, request)))],
     },
     Route {
         pattern: "/ws/chat",
@@ -327,6 +331,41 @@ mod tests {
                 assert_eq!(allow.contains(&"HEAD"), methods.contains(&Method::GET), "{pattern}");
             }
         }
+    }
+
+    /// What a hub says to whoever shows nothing: how it lives, what it is made of, how to come in. On the network nothing else
+    /// answers, least of all before somebody owns the hub.
+    #[tokio::test]
+    async fn whoever_shows_nothing_gets_nothing_from_any_route() {
+        use crate::common::config::Auth;
+        let gateway = Gateway { auth: Auth::Required, ..Gateway::default() };
+        let open = open(Config { gateway, ..Config::default() });
+        let free = [
+            "GET /healthz",
+            "GET /.well-known/security.txt",
+            "GET /api/protocol.json",
+            "GET /api/v1/claim",
+            "POST /api/v1/claim",
+            "POST /api/v1/login",
+            "GET /oauth/callback",
+            // Without an upgrade it is none; who upgrades is asked by the session.
+            "GET /ws/chat",
+        ];
+        let routes = ROUTES.iter().flat_map(|route| route.methods.iter().map(|(method, _)| (route.pattern, method)));
+        let rows = ROWS.iter().flat_map(|row| row.operations.iter().map(|operation| (row.pattern, &operation.method)));
+        let mut asked = BTreeSet::new();
+        for (pattern, method) in routes.chain(rows) {
+            let path = pattern.replace("{*id}", "x").replace(['{', '}'], "");
+            let answer = open.get(method.as_str(), &path, "").await;
+            let is_free = free.contains(&&*format!("{method} {pattern}"));
+            // A row whose tools are not there is no path of this hub.
+            let expected: &[u16] = if is_free { &[200, 400, 404, 426] } else { &[401, 404] };
+            assert!(expected.contains(&status(&answer)), "{method} {path}: {answer}");
+            assert!(is_free || status(&answer) == 401 || body(&answer).contains("there is nothing at"), "{answer}");
+            asked.insert(format!("{method} {pattern}"));
+        }
+        assert!(free.iter().all(|one| asked.contains(*one)), "all that is free is there");
+        assert!(asked.len() > 40, "{asked:?}");
     }
 
     /// Rows of the table besides; those that are meant for people or other protocols have documents of their own.

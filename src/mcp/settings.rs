@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+pub use crate::common::config::is_locale;
 use crate::mcp::arguments::nearest;
 
 /// The longest text of a setting, bytes.
@@ -120,15 +121,6 @@ impl Known {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether a text has the form of a language of BCP 47: a language, and parts of 1 to 8 letters and digits (RFC 5646 §2.1).
-pub fn is_locale(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let language = parts.next().unwrap_or_default();
-    (2..=8).contains(&language.len())
-        && language.bytes().all(|b| b.is_ascii_alphabetic())
-        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// Whether the hub knows a time zone of this name.

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::WriteError;
 use super::feed::Kind;
 use super::records::{NAME_BYTES_MAX, Record, Table, keyed_by};
 use super::tables::{SETTINGS, encode};
+use super::{Store, WriteError};
 
 /// Settings kept.
 pub const SETTINGS_MAX: u64 = 512;
@@ -24,6 +24,17 @@ pub struct Setting {
     /// Set by the store with every change; what is sent here is not looked at.
     #[serde(default)]
     pub revision: u64,
+}
+
+impl Store {
+    /// Sets what nobody has set; true when it was written.
+    pub async fn seed_setting(&self, key: &str, value: Value) -> Result<bool, WriteError> {
+        match self.put(Setting { key: key.into(), value, revision: 0 }, Some(0)).await {
+            Ok(_) => Ok(true),
+            Err(WriteError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Record for Setting {
@@ -44,5 +55,21 @@ impl Record for Setting {
             true => Err(WriteError::TooLarge { what: "value", size, max: SETTING_BYTES_MAX }),
             false => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_seed_grows_where_nothing_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("hearth.redb")).unwrap();
+        assert_eq!(store.seed_setting("house.locale", "de".into()).await, Ok(true));
+        assert_eq!(store.seed_setting("house.locale", "fr".into()).await, Ok(false));
+        let kept = store.get::<Setting>("house.locale").await.unwrap().unwrap();
+        assert_eq!(kept.value, "de");
+        assert!(store.close().await);
     }
 }

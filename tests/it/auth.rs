@@ -314,6 +314,94 @@ async fn the_first_claim_takes_the_code_of_the_log_and_the_command_line_keeps_th
     assert_eq!(door.body, json!({"required": true, "claimable": false}));
 }
 
+/// Asked as from the network, where nobody is at home yet.
+#[tokio::test]
+async fn before_the_claim_nothing_else_answers_on_the_network() {
+    let house = House::new("providers: { active: assistant }\n");
+    let mut command = house.command();
+    command.env("HEARTH__GATEWAY__HOST", "0.0.0.0");
+    let process = Process::start(command, "");
+    let address = SocketAddr::from(([127, 0, 0, 1], process.address().await.port()));
+    let described = ask(address, "GET", "/api/openapi.json", None, Value::Null).await.body;
+    let mut asked = 0;
+    for (path, methods) in described["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys().filter(|word| *word != "parameters") {
+            let is_free = ["/healthz", "/api/v1/claim", "/api/v1/login", "/api/protocol.json", "/api/openapi.json"]
+                .contains(&path.as_str());
+            let heard = ask(address, &method.to_uppercase(), &path.replace(['{', '}'], ""), None, json!({})).await;
+            assert!(is_free || heard.status == 401, "{method} {path}: {} {}", heard.status, heard.body);
+            assert!(heard.body.get("token").is_none(), "{method} {path}: {}", heard.body);
+            asked += 1;
+        }
+    }
+    assert!(asked > 60, "{asked}");
+    for (method, path) in [
+        ("POST", "/mcp"),
+        ("GET", "/mcp"),
+        ("DELETE", "/mcp"),
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/auto"),
+    ] {
+        assert_eq!(ask(address, method, path, None, json!({})).await.status, 401, "{method} {path}");
+    }
+    // A socket may be opened, since who it is may be said on it; and nothing is done for nobody.
+    let protocol = ask(address, "GET", "/api/protocol.json", None, Value::Null).await.body.to_string();
+    let mut client = Client::v1(address).await;
+    for action in ["chat", "tool", "image", "speak", "conversations", "history", "subscribe", "elicit", "profiles"] {
+        client.send(&json!({"action": action, "request_id": action, "payload": {"text": "Hello", "name": "x"}})).await;
+        let code = client.one(action).await["error"]["code"].clone();
+        let is_known = protocol.contains(&format!("\"{action}\""));
+        assert!(code == "unauthenticated" || !is_known && code != Value::Null, "{action}: {code}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_beside_the_hub_makes_a_new_code_and_lets_an_owner_in_again() {
+    let house = House::new("providers: { active: assistant }\n");
+    let (process, address, old) = unowned(&house).await;
+    // The port is a free one, which the command could not know.
+    let beside = |words: &[&str]| {
+        let mut command = hearth(["claim"]);
+        let port = address.port().to_string();
+        command.args(words).args(["--config", &house.path("config.yaml")]);
+        command.env("HEARTH__GATEWAY__PORT", port).env("HEARTH__GATEWAY__AUTH", "required");
+        command
+    };
+    let claim =
+        async |code: &str| ask(address, "POST", "/api/v1/claim", None, json!({"code": code, "name": "ann"})).await;
+    let ended = run(beside(&["--new-code"])).await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.err);
+    let code = ended.out.lines().find(|line| line.trim().len() == 9 && line.contains('-')).expect("a code").trim();
+    assert!(ended.out.contains(&format!(".local:{}/", address.port())) && ended.out.contains('█'), "{}", ended.out);
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(house.path("claim-code")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(claim(&old).await.status, 403, "the new one takes its place");
+    process.log(|line| line["code"] == code).await;
+    let heard = claim(code).await;
+    assert_eq!(heard.status, 201, "{}", heard.body);
+    assert!(!std::path::Path::new(&house.path("claim-code")).exists());
+    let ended = run(beside(&["--new-code"])).await;
+    assert!(ended.code() == Some(1) && ended.err.contains("somebody owns"), "{}", ended.err);
+
+    let ended = run(beside(&["--recover", "ann"])).await;
+    assert!(ended.code() == Some(1) && ended.err.contains("stop it first"), "{}", ended.err);
+    process.signal(rustix::process::Signal::TERM);
+    assert_eq!(process.ended().await.code(), Some(0));
+    let ended = run(beside(&["--recover", "eve"])).await;
+    assert!(ended.code() == Some(1) && ended.err.contains("there is ann"), "{}", ended.err);
+    let ended = run(beside(&["--recover", "ann"])).await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.err);
+    let mut command = house.command();
+    command.env("HEARTH__GATEWAY__AUTH", "required");
+    let process = Process::start(command, "");
+    let address = process.address().await;
+    let authorization = format!("Bearer {}", ended.out.trim());
+    let heard = ask(address, "GET", "/api/v1/usage", Some(&authorization), Value::Null).await;
+    assert_eq!(heard.status, 200, "{}", heard.body);
+}
+
 #[tokio::test]
 async fn guesses_at_codes_and_passwords_are_counted() {
     let house = House::new("providers: { active: assistant }\n");

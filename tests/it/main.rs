@@ -2,6 +2,7 @@
 //! machine linking is what costs.
 
 mod anthropic;
+mod appliance;
 mod auth;
 mod backup;
 mod bad_input;
@@ -38,6 +39,7 @@ mod responses;
 mod rest;
 mod resume;
 mod retry;
+mod security;
 mod service;
 mod speech;
 mod streams;

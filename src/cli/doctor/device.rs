@@ -15,8 +15,19 @@ const MEMORY_LOW_KB: u64 = 48 * 1024;
 /// JEDEC's life time estimate of an eMMC is in tenths; the last two of them.
 const LIFE_LOW_TENTHS: u64 = 9;
 
-/// `folder` is that of the store, `hostname` that of a machine on which others call the hub.
-pub fn examine(root: &Path, folder: &Path, hostname: Option<&str>, findings: &mut Vec<Finding>) {
+/// An eMMC's own word that its spare blocks come to an end.
+const PRE_EOL_WARNING: u64 = 2;
+
+/// By what others call this machine.
+pub struct Name {
+    /// `hearth.local`, by the machine itself.
+    pub own: String,
+    /// By whoever announces it, where that says.
+    pub announced: Option<String>,
+}
+
+/// `folder` is that of the store, `name` that of a machine on which others call the hub.
+pub fn examine(root: &Path, folder: &Path, called: Option<&Name>, findings: &mut Vec<Finding>) {
     let found = [
         power(root),
         temperature(root),
@@ -25,7 +36,7 @@ pub fn examine(root: &Path, folder: &Path, hostname: Option<&str>, findings: &mu
         card(root),
         time(root),
         network(root),
-        hostname.map(|hostname| name(root, hostname)),
+        called.map(|called| name(root, called)),
         memory(root),
         limits(root),
     ];
@@ -86,7 +97,15 @@ fn card(root: &Path) -> Option<Finding> {
         let tenths = text.split_whitespace().filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
         tenths.max()
     });
+    // Spare blocks: 2 is a warning, 3 urgent (JEDEC JESD84-B51 §7.4.39).
+    let spare =
+        text(&card.join("pre_eol_info")).and_then(|text| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
     Some(match worn {
+        _ if spare.is_some_and(|spare| spare >= PRE_EOL_WARNING) => finding(
+            "card",
+            Health::Warn,
+            format!("{shown}: its spare blocks are used up; copy it onto another one soon"),
+        ),
         Some(tenths) if tenths > LIFE_LOW_TENTHS => {
             finding("card", Health::Warn, format!("{shown}: worn out; copy it onto another one soon"))
         }
@@ -118,15 +137,18 @@ fn network(root: &Path) -> Option<Finding> {
     })
 }
 
-/// Whether the machine's name is announced in the house.
-fn name(root: &Path, hostname: &str) -> Finding {
-    let host = hostname.split('.').next().unwrap_or(hostname);
-    match root.join("run/avahi-daemon/pid").exists() {
-        true => finding("name", Health::Ok, format!("announced as {host}.local")),
-        false => finding(
+/// Whether the machine's name is announced in the house, and as what.
+fn name(root: &Path, Name { own, announced }: &Name) -> Finding {
+    match (root.join("run/avahi-daemon/pid").exists(), announced) {
+        (true, Some(other)) if !other.eq_ignore_ascii_case(own) => {
+            let text = format!("announced as {other}, for another machine in the house is called {own}");
+            finding("name", Health::Warn, text)
+        }
+        (true, _) => finding("name", Health::Ok, format!("announced as {own}")),
+        (false, _) => finding(
             "name",
             Health::Warn,
-            format!("{host}.local is not announced: apt install avahi-daemon, or use the address"),
+            format!("{own} is not announced: apt install avahi-daemon, or use the address"),
         ),
     }
 }
@@ -203,7 +225,8 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let mut findings = Vec::new();
-        examine(root.path(), root.path(), Some("hearth.fritz.box"), &mut findings);
+        let name = Name { own: "hearth.local".into(), announced: None };
+        examine(root.path(), root.path(), Some(&name), &mut findings);
         findings.into_iter().map(|Finding { what, health, text }| (what, health, text)).collect()
     }
 
@@ -232,6 +255,7 @@ mod tests {
             ("sys/class/thermal/thermal_zone0/temp", "81000", "temperature", "81 °C"),
             ("sys/fs/ext4/mmcblk0p2/errors_count", "3", "file system", "mmcblk0p2"),
             ("sys/block/mmcblk0/device/life_time", "0x02 0x0a", "card", "worn out"),
+            ("sys/block/mmcblk0/device/pre_eol_info", "0x02", "card", "spare blocks"),
             ("proc/net/route", "Iface\tDestination\n", "network", "no way out"),
             ("proc/meminfo", "MemAvailable: 20000 kB", "memory", "19 MiB"),
             ("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids", "limits", "cgroup_enable=memory"),
@@ -250,6 +274,19 @@ mod tests {
         }
         let waiting = looked_at(&[("run/systemd/timesync/clock", "")]);
         assert!(waiting.iter().any(|(what, health, _)| what == "time" && *health == Health::Warn), "{waiting:?}");
+    }
+
+    #[test]
+    fn a_name_that_another_one_has_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("run/avahi-daemon")).unwrap();
+        fs::write(root.path().join("run/avahi-daemon/pid"), "1").unwrap();
+        let told = |announced: &str| {
+            name(root.path(), &Name { own: "hearth.local".into(), announced: Some(announced.into()) })
+        };
+        assert_eq!(told("Hearth.local").health, Health::Ok);
+        let other = told("hearth-2.local");
+        assert!(other.health == Health::Warn && other.text.contains("as hearth-2.local"), "{}", other.text);
     }
 
     #[test]

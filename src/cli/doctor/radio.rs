@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Finding, Health, ask, finding};
 use crate::app::radio::{self, Choice};
+use crate::cli::installed;
 use crate::common::config::Config;
 use crate::zigbee::driver::Address;
 use crate::zigbee::sticks;
@@ -14,6 +15,13 @@ use crate::zigbee::sticks;
 pub fn examine(config: &Config, base: Option<&str>, findings: &mut Vec<Finding>) {
     if let Some(told) = base.and_then(told) {
         return findings.extend(told);
+    }
+    // A hub that asks who comes tells the service manager all the same: how its radio is, and the stick's firmware.
+    if base.is_some()
+        && let Some(text) = installed::status_text()
+    {
+        let is_well = !text.contains("not up") && !text.contains("not well");
+        return findings.push(finding("radio", if is_well { Health::Ok } else { Health::Warn }, text));
     }
     let Ok(runtime) = crate::app::runtime() else { return };
     findings.push(match runtime.block_on(radio::choose(config)) {

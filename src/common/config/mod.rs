@@ -1,6 +1,7 @@
 //! What an installer decides: `config.yaml`. Here is its shape with every default; `load` reads it, `watch` reads it
 //! again. What a user changes while the hub runs is no business of this file: that lives in the store.
 
+mod house;
 mod load;
 mod problem;
 mod secrets;
@@ -11,10 +12,13 @@ mod tree;
 mod validate;
 mod watch;
 
+pub use house::House;
 pub use load::{FILE_NAME, Loaded, load, load_without_file, process_env};
-pub use problem::{ConfigError, Problem};
+pub use problem::{ConfigError, Problem, nearest, snippet};
 pub use secrets::{SecretError, api_key};
 pub use server::{SERVER_NAME_BYTES_MAX, is_server_name};
+pub use tree::{Node, YamlError, parse as parse_yaml};
+pub use validate::is_locale;
 pub use watch::{RESTART_KEYS, Watcher};
 
 use std::collections::BTreeMap;
@@ -30,6 +34,7 @@ use crate::common::who::Role;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub gateway: Gateway,
+    pub house: House,
     pub providers: Providers,
     pub model_profile: ModelProfileSeed,
     pub speech: Speech,
@@ -56,6 +61,8 @@ pub struct Gateway {
     pub allowed_hosts: Vec<String>,
     /// Further origins whose pages may use the hub, such as `https://panel.example:8443`, or `null` for local files.
     pub allowed_origins: Vec<String>,
+    /// Where somebody who has found a weakness writes to: `mailto:…` or `https://…` (RFC 9116).
+    pub security_contact: Option<String>,
     /// Connections open at once, all callers together.
     pub max_connections: usize,
     /// Connections open at once from one address. Loopback is exempt: a proxy on the hub calls for everybody.
@@ -437,6 +444,7 @@ impl Default for Gateway {
             lan_only: true,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            security_contact: None,
             max_connections: 8192,
             max_connections_per_address: 64,
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Words of a key that holds a secret, such as `api_key`. Keys that the hub has are not asked.
-const SECRET_WORDS: [&str; 6] = ["api_key", "apikey", "secret", "password", "passwd", "token"];
+const SECRET_WORDS: [&str; 7] = ["api_key", "apikey", "secret", "passphrase", "password", "passwd", "token"];
 
 /// The longest line shown whole, characters.
 const LINE_CHARS_MAX: usize = 160;

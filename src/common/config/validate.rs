@@ -25,6 +25,9 @@ pub(super) struct Fault {
 pub(super) fn check(config: &Config) -> Vec<Fault> {
     let mut faults = Faults(Vec::new());
     gateway(config, &mut faults);
+    if config.house.locale.as_deref().is_some_and(|locale| !is_locale(locale)) {
+        faults.add("house.locale", "this is no language", "as BCP 47 writes them: de, fr-CH, pt-BR");
+    }
     providers(config, &mut faults);
     speech_and_budget(config, &mut faults);
     devices(config, &mut faults);
@@ -40,6 +43,15 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
         faults.add("log.level", text, "one of error, warn, info, debug, trace, or a filter: info,hearth::router=debug");
     }
     faults.0
+}
+
+/// Whether a text has the form of a language of BCP 47: a language, and parts of 1 to 8 letters and digits (RFC 5646 §2.1).
+pub fn is_locale(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let language = parts.next().unwrap_or_default();
+    (2..=8).contains(&language.len())
+        && language.bytes().all(|b| b.is_ascii_alphabetic())
+        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 struct Faults(Vec<Fault>);
@@ -60,6 +72,20 @@ fn gateway(config: &Config, faults: &mut Faults) {
     for origin in gateway.allowed_origins.iter().filter(|origin| !is_origin(origin)) {
         let text = format!("`{origin}` is no origin");
         faults.add("gateway.allowed_origins", text, "scheme://host[:port] without a path, in lower case, or null");
+    }
+    let is_contact = |contact: &str| {
+        let is_known = ["mailto:", "https://", "tel:"]
+            .iter()
+            .any(|scheme| contact.len() > scheme.len() && contact.starts_with(scheme));
+        is_known && contact.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if gateway.security_contact.as_deref().is_some_and(|contact| !is_contact(contact)) {
+        let text = "this is no address of RFC 9116";
+        faults.add(
+            "gateway.security_contact",
+            text,
+            "for example mailto:security@hub.example or https://hub.example/security",
+        );
     }
     for (key, value) in [
         ("gateway.max_connections", gateway.max_connections),

@@ -46,6 +46,7 @@ export class Door {
     if (!this.#entered) {
       this.#first = door.claimable ? 'claim' : 'login';
       this.#show(this.#first);
+      this.#scanned();
       this.#entered = resolvers();
     }
     return this.#entered.promise;
@@ -92,6 +93,16 @@ export class Door {
     this.#say('');
     if (!this.#dialog.open) this.#dialog.showModal();
     this.#form.querySelector('input:enabled')?.focus();
+  }
+
+  /** Whoever scanned the code of a new hub has not to type it: `/claim#K7QM-2XWP`. */
+  #scanned() {
+    if (location.pathname !== '/claim') return;
+    const code = location.hash.slice(1);
+    history.replaceState(null, '', '/');
+    if (this.#way !== 'claim' || !/^[0-9A-Za-z]{4}-?[0-9A-Za-z]{4}$/.test(code)) return;
+    this.#form.elements.code.value = code;
+    this.#form.elements.name.focus();
   }
 
   async #submit() {

@@ -6,6 +6,8 @@ pub type Asset = (&'static str, &'static str, &'static [u8]);
 
 pub const ASSETS: &[Asset] = &[
     ("/", "text/html; charset=utf-8", include_bytes!("index.html")),
+    // The same page: what the QR code of a new hub leads to, with the code behind a `#`, which no browser sends.
+    ("/claim", "text/html; charset=utf-8", include_bytes!("index.html")),
     ("/app.js", JAVASCRIPT, include_bytes!("app.js")),
     ("/door.js", JAVASCRIPT, include_bytes!("door.js")),
     ("/protocol.js", JAVASCRIPT, include_bytes!("protocol.js")),
