@@ -69,7 +69,17 @@ pub fn apply(root: &Path, settings: &Settings) -> io::Result<Applied> {
         let changed = put(&path, format!("{}\n", key.expose()).as_bytes(), SHUT)?;
         done.note(changed, format!("{credential} is kept"));
     }
+    for (&option, &is_wanted) in &settings.options {
+        let path = root.join("etc/hearth/options").join(option);
+        let changed = if is_wanted { put(&path, said_to_the_hub(option).as_bytes(), OPEN)? } else { shred(&path)? };
+        done.note(changed, format!("{option} is {}", if is_wanted { "wanted" } else { "not wanted any more" }));
+    }
     Ok(done)
+}
+
+/// What the hub's unit reads of an option: who has the stick.
+fn said_to_the_hub(option: &str) -> &'static str {
+    if option == "zigbee2mqtt" { "HEARTH__ZIGBEE__BACKEND=zigbee2mqtt\n" } else { "" }
 }
 
 fn hostname(root: &Path, name: &str, done: &mut Applied) -> io::Result<()> {
@@ -160,6 +170,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -189,8 +200,10 @@ mod tests {
         settings.wifi.country = Some("CH".into());
         settings.ssh_keys = Some(vec!["ssh-ed25519 AAAA me".into()]);
         settings.keys.insert("openai_api_key", Secret::new("sk-0123456789"));
+        settings.options = BTreeMap::from([("node", false), ("zigbee2mqtt", true)]);
         let done = apply(root.path(), &settings).unwrap();
-        assert_eq!((done.changes.len(), done.problems.len()), (7, 0), "{done:?}");
+        assert_eq!((done.changes.len(), done.problems.len()), (8, 0), "{done:?}");
+        assert_eq!(at("etc/hearth/options/zigbee2mqtt"), "HEARTH__ZIGBEE__BACKEND=zigbee2mqtt\n");
         assert!(!format!("{done:?}").contains("sk-"), "{done:?}");
         assert_eq!(at("etc/hostname"), "kitchen\n");
         assert_eq!(at("etc/hosts"), "127.0.0.1 localhost\n127.0.1.1 kitchen\n::1 localhost\n");
@@ -212,6 +225,9 @@ mod tests {
         assert_eq!(apply(root.path(), &settings).unwrap(), Applied::default(), "nothing is done twice");
         settings.ssh_keys = Some(Vec::new());
         assert_eq!(apply(root.path(), &settings).unwrap().changes, ["nobody comes in over SSH any more"]);
+        settings.options.insert("zigbee2mqtt", false);
+        assert_eq!(apply(root.path(), &settings).unwrap().changes, ["zigbee2mqtt is not wanted any more"]);
+        assert!(!root.path().join("etc/hearth/options/zigbee2mqtt").exists());
         assert!(!root.path().join("etc/ssh/hearth/root").exists());
     }
 

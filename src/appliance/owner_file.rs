@@ -75,6 +75,9 @@ fn anew(settings: &Settings) -> String {
     line("hostname", &settings.hostname);
     line("timezone", &settings.timezone);
     line("language", &settings.language);
+    for (option, is_wanted) in &settings.options {
+        text.push_str(&format!("{option}: {is_wanted}\n"));
+    }
     let wifi = &settings.wifi;
     if wifi.ssid.is_some() || wifi.country.is_some() || wifi.hidden.is_some() {
         text.push_str("wifi:\n");

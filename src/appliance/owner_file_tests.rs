@@ -13,7 +13,7 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QE
 
 fn filled() -> String {
     format!(
-        "# mine\nhostname: Kitchen # the name\ntimezone: Europe/Zurich\nlanguage: de_CH.UTF-8\nwifi:\n  country: ch\n  \
+        "# mine\nhostname: Kitchen # the name\ntimezone: Europe/Zurich\nlanguage: de_CH.UTF-8\nnode: yes\nzigbee2mqtt: false\nwifi:\n  country: ch\n  \
          ssid: \"Café 5\"\n  passphrase: 'it''s: a # secret'\n  hidden: yes\nssh_key:\n  - {KEY}\nkeys:\n  openai: \
          sk-hunter2hunter2   # work\n  anthropic: 1234567890\n  gemini:\n"
     )
@@ -39,7 +39,8 @@ fn the_shipped_file_is_good_says_nothing_and_names_every_key() {
 fn everything_is_taken() {
     let file = read(&filled(), &MACHINE);
     assert!(file.problems.is_empty(), "{:?}", file.problems);
-    let Settings { hostname, timezone, language, wifi, ssh_keys, keys } = file.settings;
+    let Settings { hostname, timezone, language, wifi, ssh_keys, keys, options } = file.settings;
+    assert_eq!(options.into_iter().collect::<Vec<_>>(), [("node", true), ("zigbee2mqtt", false)]);
     assert_eq!((hostname.as_deref(), timezone.as_deref()), (Some("kitchen"), Some("Europe/Zurich")));
     assert_eq!((language.as_deref(), wifi.country.as_deref()), (Some("de-CH"), Some("CH")));
     assert_eq!((wifi.ssid.as_deref(), wifi.hidden), (Some("Café 5"), Some(true)));

@@ -21,6 +21,8 @@ pub struct Settings {
     pub ssh_keys: Option<Vec<String>>,
     /// By the name of the credential that the hub's unit loads: `openai_api_key`.
     pub keys: BTreeMap<&'static str, Secret>,
+    /// What is not on every card, by the name that `hearth-option@.service` knows: whether it is wanted.
+    pub options: BTreeMap<&'static str, bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub static KEYS: &[Key] = &[
     open("hostname", |settings, text, _| put(&mut settings.hostname, checks::hostname(text))),
     open("timezone", |settings, text, machine| put(&mut settings.timezone, checks::timezone(text, machine.has_zone))),
     open("language", |settings, text, _| put(&mut settings.language, checks::language(text))),
+    open("node", |settings, text, _| want(settings, "node", text)),
+    open("zigbee2mqtt", |settings, text, _| want(settings, "zigbee2mqtt", text)),
     open("wifi.country", |settings, text, _| put(&mut settings.wifi.country, checks::country(text))),
     open("wifi.ssid", |settings, text, _| put(&mut settings.wifi.ssid, checks::ssid(text))),
     secret("wifi.passphrase", |settings, text, _| put(&mut settings.wifi.passphrase, checks::passphrase(text))),
@@ -81,6 +85,8 @@ impl Settings {
         let wifi = if self.wifi.ssid.is_some() { self.wifi } else { other.wifi };
         let mut keys = other.keys;
         keys.extend(self.keys);
+        let mut options = other.options;
+        options.extend(self.options);
         Settings {
             hostname: self.hostname.or(other.hostname),
             timezone: self.timezone.or(other.timezone),
@@ -88,6 +94,7 @@ impl Settings {
             wifi: Wifi { country, ..wifi },
             ssh_keys: self.ssh_keys.or(other.ssh_keys),
             keys,
+            options,
         }
     }
 
@@ -126,6 +133,10 @@ fn put<T>(place: &mut Option<T>, checked: Result<T, Fault>) -> Result<(), Fault>
 
 fn keep(settings: &mut Settings, credential: &'static str, text: &str) -> Result<(), Fault> {
     checks::api_key(text).map(|key| drop(settings.keys.insert(credential, key)))
+}
+
+fn want(settings: &mut Settings, option: &'static str, text: &str) -> Result<(), Fault> {
+    checks::flag(text).map(|is_wanted| drop(settings.options.insert(option, is_wanted)))
 }
 
 fn ssh_key(settings: &mut Settings, text: &str, _: &Machine<'_>) -> Result<(), Fault> {
