@@ -136,7 +136,8 @@ fn keep(settings: &mut Settings, credential: &'static str, text: &str) -> Result
 }
 
 fn want(settings: &mut Settings, option: &'static str, text: &str) -> Result<(), Fault> {
-    checks::flag(text).map(|is_wanted| drop(settings.options.insert(option, is_wanted)))
+    settings.options.insert(option, checks::flag(text)?);
+    Ok(())
 }
 
 fn ssh_key(settings: &mut Settings, text: &str, _: &Machine<'_>) -> Result<(), Fault> {
