@@ -5,6 +5,7 @@
 mod furnish;
 pub(crate) mod keeping;
 mod notify;
+mod pages;
 pub(crate) mod radio;
 mod tooling;
 mod watchdog;
@@ -172,6 +173,7 @@ impl Hub {
         let is_simulated = home.radios().iter().any(|radio| radio.backend == Backend::Simulated);
         let furnishing = is_simulated.then(|| tokio::spawn(furnish::furnish(home.clone(), store.clone())));
         let watching = watcher.map(|watcher| tokio::spawn(watcher.run()));
+        let settling = tokio::spawn(pages::keep_giving_back());
         tokio::pin!(serving);
         let left = tokio::select! {
             left = &mut serving => left,
@@ -182,7 +184,7 @@ impl Hub {
                 serving.await
             }
         };
-        let tasks = [following, guarding, hearing, aggregating, keeping].map(Some);
+        let tasks = [following, guarding, hearing, aggregating, keeping, settling].map(Some);
         for task in tasks.into_iter().chain([watching, furnishing, feeding]).flatten() {
             task.abort();
         }
