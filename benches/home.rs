@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use hearth::common::capability::{Capability, CapabilityKind};
 use hearth::common::error::{ErrorBody, ErrorCode};
+use hearth::common::json_text::Details;
 use hearth::home::{
     Backend, DeviceId, DeviceInfo, DeviceSource, Heard, Keeper, Membership, NetworkQuery, PairingWish, Power,
     RadioStatus, SetDone, SourceEvent,
@@ -152,7 +153,7 @@ fn climate(number_of: usize) -> DeviceInfo {
         state: Map::new(),
         available: Some(true),
         last_seen_ms: None,
-        details: Map::new(),
+        details: Details::default(),
     }
 }
 

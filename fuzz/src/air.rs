@@ -16,7 +16,7 @@ const WAKES_MAX: usize = 1000;
 pub fn network(input: &[u8]) {
     let mut now = start_of_time();
     let clock = WallClock { at: now, unix_ms: 1_700_000_000_000, offset_s: 0 };
-    let mut network = Network::new(Arc::new(Catalogue::new()), clock, &[]);
+    let mut network = Network::new(Arc::new(Catalogue::new()), clock, []);
     let (ieee, nwk) = (Ieee(0xaa), Nwk(0x1234));
     network.handle_ncp(
         now,

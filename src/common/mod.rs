@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod ids;
+pub mod json_text;
 pub mod limits;
 pub mod log;
 pub mod rate;

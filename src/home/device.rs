@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::source::{Backend, DeviceId, Power};
 use crate::common::capability::{Capability, Domain};
+use crate::common::json_text::Details;
 use crate::common::time::UnixMillis;
 
 /// A device of the house.
@@ -52,7 +53,7 @@ pub struct Device {
     pub desired: Map<String, Value>,
     /// What only an engineer asks for; the doors show it where one device is asked for.
     #[serde(skip)]
-    pub details: Arc<Map<String, Value>>,
+    pub details: Details,
     /// Of the owner's record.
     pub revision: u64,
 }

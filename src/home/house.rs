@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::device::Device;
+use super::kinds::Kinds;
 use super::lanes::Lanes;
 use super::names::{Called, fold};
 use super::news::{Change, News};
@@ -36,6 +37,7 @@ pub(super) struct Home {
     pub groups: BTreeMap<Box<str>, Arc<Group>>,
     pub scenes: BTreeMap<Box<str>, Arc<Scene>>,
     pub lanes: Lanes,
+    kinds: Kinds,
     /// All devices by name, until something changes.
     listed: Option<Arc<[Arc<Device>]>>,
     /// What happened and was not told yet.
@@ -96,6 +98,7 @@ impl Home {
             groups: BTreeMap::new(),
             scenes: BTreeMap::new(),
             lanes: Lanes::default(),
+            kinds: Kinds::default(),
             listed: None,
             news: Vec::new(),
             recorder: Recorder::default(),
@@ -199,6 +202,7 @@ impl Home {
             return;
         }
         let record = self.record_for(&info);
+        let capabilities = self.kinds.shared(info.model.as_deref(), info.capabilities);
         let before = self.devices.get(&info.id);
         let was_interviewed = before.is_some_and(|here| here.device.interviewed);
         let DeviceInfo { id, name, state: newest, .. } = info;
@@ -223,14 +227,11 @@ impl Home {
             supported: info.supported,
             is_router: info.is_router,
             last_seen_ms: info.last_seen_ms.or_else(|| before.and_then(|here| here.device.last_seen_ms)),
-            domains: told::domains(&info.capabilities),
-            capabilities: before
-                .map(|here| &here.device.capabilities)
-                .filter(|has| ***has == *info.capabilities)
-                .map_or_else(|| info.capabilities.into(), Arc::clone),
+            domains: told::domains(&capabilities),
+            capabilities,
             state,
             desired: before.map(|here| here.device.desired.clone()).unwrap_or_default(),
-            details: Arc::new(info.details),
+            details: info.details,
             revision: record.revision,
         };
         let is_new = before.is_none();
@@ -496,7 +497,7 @@ impl Home {
             state: device.state.clone(),
             available: here.heard_available,
             last_seen_ms: device.last_seen_ms,
-            details: Map::clone(&device.details),
+            details: device.details.clone(),
         };
         Some(Remembered { backend: device.backend, info })
     }

@@ -9,6 +9,7 @@ mod groupcast;
 mod history;
 mod house;
 mod keeper;
+mod kinds;
 mod lanes;
 mod names;
 mod news;

@@ -28,7 +28,8 @@ struct Values {
 }
 
 /// Devices as they were. What cannot be read is left out: its source tells of it again.
-pub(super) async fn memories(store: &Store) -> Result<Vec<Remembered>, ReadError> {
+/// One after the other: all at once they would take several times what the house makes of them.
+pub(super) async fn memories(store: &Store) -> Result<impl Iterator<Item = Remembered>, ReadError> {
     let memories = store.device_memories().await?;
     let read = |memory: DeviceMemory| {
         let Kept { backend, mut info } = serde_json::from_slice(&memory.info).ok()?;
@@ -37,7 +38,7 @@ pub(super) async fn memories(store: &Store) -> Result<Vec<Remembered>, ReadError
         }
         Some(Remembered { backend, info })
     };
-    Ok(memories.into_iter().filter_map(read).collect())
+    Ok(memories.into_iter().filter_map(read))
 }
 
 /// Writes the names that the house gave; false where the disk failed, and they wait on.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::common::capability::Capability;
 use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::json_text::Details;
 use crate::common::time::UnixMillis;
 
 /// A device for good, whatever it is called: of Zigbee the IEEE address as `0x00124b0014d9a1b2`.
@@ -60,7 +61,7 @@ pub struct DeviceInfo {
     pub available: Option<bool>,
     pub last_seen_ms: Option<UnixMillis>,
     /// What only an engineer asks for: network address, firmware, endpoints and clusters.
-    pub details: Map<String, Value>,
+    pub details: Details,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

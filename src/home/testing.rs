@@ -15,6 +15,7 @@ use super::source::{
 };
 use crate::common::capability::{Capability, CapabilityKind, Category, Domain, Preset};
 use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::json_text::Details;
 
 pub fn id(id: &str) -> DeviceId {
     DeviceId(id.into())
@@ -40,7 +41,7 @@ fn info(id: &str, model: &str, description: &str, power: Power, capabilities: Ve
         state: Map::new(),
         available: Some(true),
         last_seen_ms: None,
-        details: Map::new(),
+        details: Details::default(),
     }
 }
 

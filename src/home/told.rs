@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::names::{clean, clean_text};
 use super::source::{DeviceId, DeviceInfo};
 use crate::common::capability::{Capability, CapabilityKind, Category, Domain};
+use crate::common::json_text::Details;
 
 /// The longest id of a device, bytes.
 pub const ID_BYTES_MAX: usize = 64;
@@ -104,8 +105,8 @@ pub(super) fn bounded(mut info: DeviceInfo) -> Option<DeviceInfo> {
     let mut state = Map::new();
     overlay(&mut state, std::mem::take(&mut info.state), |_, _| {});
     info.state = state;
-    if json_len(&info.details) > DETAILS_BYTES_MAX {
-        info.details = Map::new();
+    if info.details.json_len() > DETAILS_BYTES_MAX {
+        info.details = Details::default();
     }
     Some(info)
 }
@@ -286,7 +287,7 @@ mod tests {
             vendor: Some("v".repeat(10_000).into()),
             model: Some("\u{1b}[31m".into()),
             capabilities: vec![bulb("0x1").capabilities[0].clone(); 10_000],
-            details: [("x".into(), json!("x".repeat(DETAILS_BYTES_MAX)))].into_iter().collect(),
+            details: Details::new([("x".into(), json!("x".repeat(DETAILS_BYTES_MAX)))].into_iter().collect()),
             state: (0..10_000).map(|n| (format!("p{n}"), json!("x".repeat(5_000)))).collect(),
             ..bulb("0x1")
         };

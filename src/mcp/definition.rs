@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::common::json_text::JsonText;
 use crate::common::who::Role;
 
 /// A tool as everybody sees it.
@@ -16,9 +17,9 @@ pub struct Definition {
     /// For a model: what it does and when to use it.
     pub description: String,
     /// JSON Schema 2020-12 of the arguments; an object. A server's own is kept as it came.
-    pub input: Value,
+    pub input: JsonText,
     /// JSON Schema of the structured result, where there is one.
-    pub output: Option<Value>,
+    pub output: Option<JsonText>,
     pub annotations: Annotations,
     /// The least role that may call it.
     pub access: Role,
@@ -120,8 +121,8 @@ impl Definition {
             name: name.into(),
             title: Some(title.into()),
             description: description.into(),
-            input: schema_of::<I>(),
-            output: Some(schema_of::<O>()),
+            input: schema_of::<I>().into(),
+            output: Some(schema_of::<O>().into()),
             annotations,
             access,
             origin: Origin::Hub,
@@ -138,9 +139,9 @@ impl Definition {
             tool.insert("title".into(), json!(title));
         }
         tool.insert("description".into(), json!(self.description));
-        tool.insert("inputSchema".into(), self.input.clone());
+        tool.insert("inputSchema".into(), self.input.to_value());
         if let Some(output) = &self.output {
-            tool.insert("outputSchema".into(), output.clone());
+            tool.insert("outputSchema".into(), output.to_value());
         }
         if self.annotations != Annotations::default() {
             tool.insert("annotations".into(), self.annotations.to_value());

@@ -15,8 +15,10 @@ use super::migrate::{self, Layout};
 use super::tables;
 use crate::common::ids;
 
-/// Pages that redb keeps in memory, bytes. Its own default is 1 GiB, which is more than the hub has.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// Pages that redb keeps in memory, bytes; its own default is 1 GiB, which is more than the hub has. They fill up at the start, since
+/// every page is read then, and stay. The system keeps the file in its own cache as well, where there is room, so that a page that
+/// is not here costs a system call.
+const CACHE_BYTES: usize = 1024 * 1024;
 
 /// Who may read the file: its owner. Conversations are nobody else's business.
 const FILE_MODE: u32 = 0o600;

@@ -50,7 +50,7 @@ fn definition(name: &str, annotations: Annotations, access: UserRole) -> Definit
         name: name.into(),
         title: Some(format!("The {name}")),
         description: format!("Does {name}."),
-        input: json!({"type": "object", "properties": {"on": {"type": "boolean"}}}),
+        input: json!({"type": "object", "properties": {"on": {"type": "boolean"}}}).into(),
         output: None,
         annotations,
         access,
@@ -432,7 +432,10 @@ async fn a_model_without_tools_answers_without_and_one_bad_tool_is_left_out() {
     let world = FakeProvider::start(Script::answer(&["Hello."])).await;
     world.once(Script::error(400, "invalid_request_error", "Invalid schema for function 'lamp': no", &[]));
     world.once(Script::error(400, "invalid_request_error", "fake-1 does not support tools", &[]));
-    let odd = Definition { input: json!({"type": "string"}), ..definition("odd", Annotations::READS, UserRole::Guest) };
+    let odd = Definition {
+        input: json!({"type": "string"}).into(),
+        ..definition("odd", Annotations::READS, UserRole::Guest)
+    };
     let hub = hub(ProviderName::Openai, &dialects::openai::DIALECT, &world, &house([odd]), |_| ());
     hub.store.put(ModelProfile::new("default"), None).await.expect("room");
     let heard = hub.asked("Hi").await;

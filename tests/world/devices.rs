@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hearth::common::capability::{Capability, CapabilityKind, Category, Domain, Preset};
 use hearth::common::error::{ErrorBody, ErrorCode};
+use hearth::common::json_text::Details;
 use hearth::home::{
     Backend, BindEnd, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery,
     PairingNews, PairingWish, Power, RadioStatus, SetDone, SourceEvent,
@@ -306,7 +307,7 @@ fn info(id: &str, name: &str, model: &str, power: Power, capabilities: Vec<Capab
         state: Map::new(),
         available: Some(true),
         last_seen_ms: None,
-        details: Map::new(),
+        details: Details::default(),
     }
 }
 

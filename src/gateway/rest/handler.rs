@@ -42,7 +42,7 @@ pub async fn answer(
         },
     };
     let sent = Sent { path, query: &asked.query, is_asked_by_query, if_revision, body };
-    let arguments = match gather(&tool.input, sent) {
+    let arguments = match gather(&tool.input.to_value(), sent) {
         Ok(arguments) => arguments,
         Err(why) => return problem(&ErrorBody::new(ErrorCode::BadRequest, why)),
     };

@@ -95,8 +95,9 @@ fn by_hand() -> Value {
 /// One operation of the table.
 fn described(row: &'static Row, operation: &'static Operation, tool: &Definition, schemas: &mut Value) -> Value {
     let Operation { method, answer, .. } = operation;
-    let input = embedded(&tool.input, &format!("{}.arguments", tool.name), schemas);
-    let output = tool.output.as_ref().map(|output| embedded(output, &format!("{}.result", tool.name), schemas));
+    let input = embedded(&tool.input.to_value(), &format!("{}.arguments", tool.name), schemas);
+    let output =
+        tool.output.as_ref().map(|output| embedded(&output.to_value(), &format!("{}.result", tool.name), schemas));
     let output = output.unwrap_or_else(|| json!({ "type": "object" }));
     let in_path: Vec<&str> = row.placeholders().collect();
     let has_guard = *method != Method::GET && input["properties"].get(IF_REVISION).is_some();

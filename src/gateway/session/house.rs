@@ -163,6 +163,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
+    use crate::common::json_text::Details;
     use crate::common::who::Role;
     use crate::gateway::session::topics::Heed;
     use crate::home::Power;
@@ -190,7 +191,7 @@ mod tests {
             capabilities: Arc::default(),
             state,
             desired: Map::new(),
-            details: Arc::default(),
+            details: Details::default(),
             revision: 1,
         })
     }

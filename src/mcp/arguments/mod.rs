@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use crate::common::error::ErrorCode;
+use crate::common::json_text::JsonText;
 use crate::common::who::Door;
 use crate::mcp::call::{Fault, Outcome, ToolOutput};
 use crate::mcp::definition::Definition;
@@ -27,8 +28,8 @@ use schema::Index;
 
 pub(super) use words::nearest;
 
-/// Tools whose schemas are kept ready.
-const CACHE_LEN: usize = 512;
+/// Tools whose schemas are kept ready: those that are called. Another one's are read in some 20 µs.
+const CACHE_LEN: usize = 128;
 
 /// Faults that are told of at once.
 const FAULTS_MAX: usize = 16;
@@ -49,10 +50,27 @@ struct Cache {
 /// A tool's schemas, looked through.
 struct Ready {
     tool: Arc<Definition>,
-    input: Index,
-    output: Option<Index>,
+    input: Looked,
+    output: Option<Looked>,
     /// It was said that the schema cannot be checked, or that a result does not fit it.
     told: AtomicBool,
+}
+
+/// A schema and what is to be known of it first.
+struct Looked {
+    schema: Value,
+    index: Index,
+}
+
+impl Looked {
+    fn at(schema: &JsonText) -> Looked {
+        let schema = schema.to_value();
+        Looked { index: Index::of(&schema), schema }
+    }
+
+    fn check(&self) -> Check<'_> {
+        Check::new(&self.schema, &self.index)
+    }
 }
 
 /// What came of a check.
@@ -78,16 +96,16 @@ impl Checker {
     /// Checks the arguments of a call.
     pub fn arguments(&self, tool: &Arc<Definition>, arguments: Map<String, Value>) -> Checked {
         let ready = self.ready(tool);
-        let mut check = Check::new(&tool.input, &ready.input);
+        let mut check = ready.input.check();
         let mut value = Value::Object(arguments);
-        let is_strict = check.fits_strictly(&tool.input, &value);
+        let is_strict = check.fits_strictly(&ready.input.schema, &value);
         if !is_strict && check.gave_up().is_none() {
             check.mend(&mut value);
         }
         let faults = match check.gave_up() {
             // Mending may have used up the steps; what is wrong is said all the same.
             None if !is_strict => {
-                let mut last = Check::new(&tool.input, &ready.input);
+                let mut last = ready.input.check();
                 let faults = last.faults(&value);
                 if let Some(why) = last.gave_up() {
                     return Checked::Unknown(into_map(value), self.tell(&ready, why));
@@ -107,15 +125,15 @@ impl Checker {
 
     /// Why a result is not of the tool's output schema, the first time that one is not.
     pub fn output(&self, tool: &Arc<Definition>, output: &ToolOutput) -> Option<String> {
-        let (schema, structured) = (tool.output.as_ref()?, output.structured.as_ref()?);
-        if output.is_error {
+        let structured = output.structured.as_ref()?;
+        if output.is_error || tool.output.is_none() {
             return None;
         }
         let ready = self.ready(tool);
         if ready.told.load(Ordering::Relaxed) {
             return None;
         }
-        let mut check = Check::new(schema, ready.output.as_ref()?);
+        let mut check = ready.output.as_ref()?.check();
         let faults = check.faults(structured);
         let fault = faults.into_iter().next().filter(|_| check.gave_up().is_none())?;
         ready.told.store(true, Ordering::Relaxed);
@@ -138,7 +156,7 @@ impl Checker {
         if let Some(ready) = cache.tools.get(&tool.name).filter(|ready| Arc::ptr_eq(&ready.tool, tool)) {
             return ready.clone();
         }
-        let (input, output) = (Index::of(&tool.input), tool.output.as_ref().map(Index::of));
+        let (input, output) = (Looked::at(&tool.input), tool.output.as_ref().map(Looked::at));
         let ready = Arc::new(Ready { tool: tool.clone(), input, output, told: AtomicBool::new(false) });
         if cache.tools.insert(tool.name.clone(), ready.clone()).is_none() {
             cache.order.push_back(tool.name.clone());

@@ -14,7 +14,7 @@ fn tool(schema: Value) -> Arc<Definition> {
         name: "lights__set".into(),
         title: None,
         description: String::new(),
-        input: schema,
+        input: schema.into(),
         output: None,
         annotations: Annotations::default(),
         access: Role::Guest,
@@ -211,8 +211,9 @@ fn older_drafts_mean_what_they_meant() {
 
 #[test]
 fn schemas_that_mean_harm_end_soon_and_hold_up_nobody() {
+    // As deep as JSON can be that is read.
     let mut deep = json!({"type": "integer"});
-    for _ in 0..100 {
+    for _ in 0..40 {
         deep = json!({"oneOf": [{"type": "array", "items": deep}, {"type": "null"}]});
     }
     let wide: Vec<_> = (0..60_000).map(|n| json!({"const": n})).collect();
@@ -278,7 +279,7 @@ fn only_so_many_schemas_are_kept() {
 fn a_result_that_does_not_fit_is_told_once() {
     let checker = Checker::default();
     let tool = Arc::new(Definition {
-        output: Some(json!({"type": "object", "required": ["ok"]})),
+        output: Some(json!({"type": "object", "required": ["ok"]}).into()),
         ..(*tool(json!({}))).clone()
     });
     assert_eq!(checker.output(&tool, &ToolOutput::structured(json!({"ok": 1}))), None);

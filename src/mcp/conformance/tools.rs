@@ -71,7 +71,7 @@ fn tool(name: &str, properties: Value, required: &[&str]) -> Definition {
         name: name.into(),
         title: None,
         description: format!("A tool for tests: {}.", name.replace('_', " ")),
-        input,
+        input: input.into(),
         output: None,
         annotations: Annotations::READS,
         access: Role::Guest,
@@ -104,7 +104,8 @@ fn schema_tool() -> Definition {
         "then": { "required": ["phone"] },
         "else": { "required": ["email"] },
         "additionalProperties": false,
-    });
+    })
+    .into();
     tool
 }
 

@@ -410,7 +410,7 @@ impl Document {
         document.text(first, IN_DESCRIPTION * FIRST_SENTENCE);
         document.text(rest, IN_DESCRIPTION);
         let mut left = ARGUMENTS_MAX;
-        document.arguments(&tool.input, &mut left);
+        document.arguments(&tool.input.to_value(), &mut left);
         document
     }
 

@@ -22,6 +22,9 @@ pub enum Line<'a> {
     Broken,
 }
 
+/// The key in a parameter's schema that names its header.
+pub const PROMOTED: &str = "x-mcp-header";
+
 /// A parameter of a tool that its schema wants as a header.
 struct Promoted<'a> {
     path: Vec<&'a str>,
@@ -151,7 +154,7 @@ fn collect<'a>(schema: &'a Value, path: &mut Vec<&'a str>, found: &mut Vec<Promo
     }
     for (name, schema) in properties {
         path.push(name);
-        if let Some(header) = schema.get("x-mcp-header").and_then(Value::as_str).filter(|name| !name.is_empty()) {
+        if let Some(header) = schema.get(PROMOTED).and_then(Value::as_str).filter(|name| !name.is_empty()) {
             found.push(Promoted { path: path.clone(), header });
         }
         collect(schema, path, found);

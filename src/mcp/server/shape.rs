@@ -81,7 +81,7 @@ pub fn tool_result(era: Era, output: ToolOutput) -> Map<String, Value> {
 pub fn tool(era: Era, definition: &Definition) -> Value {
     let mut tool = definition.to_value();
     let is_object = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("object");
-    if era == Era::Sessions && definition.output.as_ref().is_some_and(|schema| !is_object(schema)) {
+    if era == Era::Sessions && definition.output.as_ref().is_some_and(|schema| !is_object(&schema.to_value())) {
         tool.as_object_mut().map(|tool| tool.remove("outputSchema"));
     }
     tool
@@ -161,7 +161,7 @@ mod tests {
             Definition::native::<Option<u8>, Vec<u8>>("a.b", "t", "d", Annotations::READS, Role::Guest);
         assert!(tool(Era::Sessions, &definition).get("outputSchema").is_none());
         assert!(tool(Era::Stateless, &definition).get("outputSchema").is_some());
-        definition.output = Some(json!({ "type": "object" }));
+        definition.output = Some(json!({ "type": "object" }).into());
         assert!(tool(Era::Sessions, &definition).get("outputSchema").is_some());
     }
 

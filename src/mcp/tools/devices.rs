@@ -272,7 +272,7 @@ fn has_all(names: &Names<'_>, device: &Device, words: &[String]) -> bool {
 }
 
 fn whole(home: &Keeper, who: &Principal, device: &Device) -> Whole {
-    Whole { device: Names::new(home, who).device_shown(device), details: (*device.details).clone() }
+    Whole { device: Names::new(home, who).device_shown(device), details: device.details.to_map() }
 }
 
 async fn one(home: Arc<Keeper>, input: One, who: Arc<Principal>) -> Result<Whole, Fault> {

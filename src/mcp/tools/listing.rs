@@ -11,6 +11,7 @@ use super::typed::{About, not_found};
 use super::{House, Tool, tool};
 use crate::auth;
 use crate::common::error::ErrorCode;
+use crate::common::json_text::JsonText;
 use crate::common::who::{Principal, Role};
 use crate::mcp::Service;
 use crate::mcp::call::Fault;
@@ -100,7 +101,11 @@ async fn one(house: Arc<House>, input: Name, who: Arc<Principal>) -> Result<Whol
     let found = service(&house)?.tool(&input.name);
     let found = found.filter(|tool| auth::may_call(&who, &tool.name, tool.access).is_ok());
     let tool = found.ok_or_else(|| not_found("tool of this name that you may call; tools.list shows all"))?;
-    Ok(Whole { short: short(&tool), input_schema: tool.input.clone(), output_schema: tool.output.clone() })
+    Ok(Whole {
+        short: short(&tool),
+        input_schema: tool.input.to_value(),
+        output_schema: tool.output.as_ref().map(JsonText::to_value),
+    })
 }
 
 fn service(house: &House) -> Result<Service, Fault> {

@@ -12,6 +12,7 @@ use super::Tool;
 use super::typed::{Steps, read, tool_of};
 use crate::auth;
 use crate::common::error::ErrorCode;
+use crate::common::json_text::JsonText;
 use crate::common::who::{Principal, Role};
 use crate::mcp::call::{Call, Fault, Outcome};
 use crate::mcp::definition::{Annotations, Definition};
@@ -135,8 +136,8 @@ async fn describe(finder: Arc<Finder>, asked: Named, who: Arc<Principal>, _: Ste
         name: tool.name.clone(),
         title: tool.title.clone(),
         description: tool.description.clone(),
-        input_schema: tool.input.clone(),
-        output_schema: tool.output.clone(),
+        input_schema: tool.input.to_value(),
+        output_schema: tool.output.as_ref().map(JsonText::to_value),
         destructive: tool.annotations.is_destructive(),
     })
 }

@@ -104,7 +104,11 @@ async fn only_owners_are_meant_and_every_schema_is_an_object() {
     for tool in tools(&world.aggregator) {
         let definition = tool.definition();
         assert_eq!(definition.access, Role::Owner, "{}", definition.name);
-        assert_eq!(definition.input["type"], "object", "{}", definition.name);
-        assert!(definition.output.as_ref().is_some_and(|output| output["type"] == "object"), "{}", definition.name);
+        assert_eq!(definition.input.to_value()["type"], "object", "{}", definition.name);
+        assert!(
+            definition.output.as_ref().is_some_and(|output| output.to_value()["type"] == "object"),
+            "{}",
+            definition.name
+        );
     }
 }

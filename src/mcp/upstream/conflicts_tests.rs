@@ -11,7 +11,7 @@ fn tool(slug: &str, own: &str, description: &str, argument: &str) -> Arc<Definit
         name: format!("{slug}__{own}").into(),
         title: None,
         description: description.into(),
-        input: json!({ "type": "object", "properties": { argument: { "type": "string" } } }),
+        input: json!({ "type": "object", "properties": { argument: { "type": "string" } } }).into(),
         output: None,
         annotations: Annotations::default(),
         access: Role::Member,

@@ -11,7 +11,7 @@ fn tool(slug: &str, own: &str) -> Arc<Definition> {
         name: format!("{slug}__{own}").into(),
         title: None,
         description: format!("{own} of {slug}"),
-        input: json!({ "type": "object", "properties": { own: {} } }),
+        input: json!({ "type": "object", "properties": { own: {} } }).into(),
         output: None,
         annotations: Annotations::default(),
         access: Role::Member,

@@ -96,7 +96,8 @@ pub fn question(conflicts: &[Conflict], tools: &[Arc<Definition>]) -> String {
         .filter(|tool| named.contains(&*tool.name))
         .take(TOOLS_ASKED_MAX)
         .map(|tool| {
-            let arguments = tool.input.get("properties").and_then(|fields| fields.as_object());
+            let schema = tool.input.to_value();
+            let arguments = schema.get("properties").and_then(|fields| fields.as_object());
             let arguments: Vec<_> = arguments.into_iter().flat_map(|fields| fields.keys().take(16)).collect();
             let description: String = tool.description.chars().take(DESCRIPTION_CHARS_MAX).collect();
             json!({ "tool": tool.name, "description": description, "arguments": arguments })

@@ -13,7 +13,7 @@ fn tool(slug: &str, own: &str, description: &str) -> Arc<Definition> {
         name: format!("{slug}__{own}").into(),
         title: None,
         description: description.into(),
-        input: json!({ "type": "object", "properties": { "q": { "type": "string" } } }),
+        input: json!({ "type": "object", "properties": { "q": { "type": "string" } } }).into(),
         output: None,
         annotations: Annotations::default(),
         access: Role::Member,

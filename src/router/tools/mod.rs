@@ -132,7 +132,7 @@ pub mod testing {
             name: name.into(),
             title: None,
             description: format!("Does {name}."),
-            input: json!({"type": "object", "properties": {"on": {"type": "boolean"}}}),
+            input: json!({"type": "object", "properties": {"on": {"type": "boolean"}}}).into(),
             output: None,
             annotations,
             access: Role::Guest,

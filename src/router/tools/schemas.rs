@@ -55,7 +55,8 @@ fn is_same(a: &Arc<Definition>, b: &Arc<Definition>) -> bool {
 }
 
 fn compile(tool: &Definition, dialect: Dialect) -> Result<Arc<Compiled>, String> {
-    let schema::Compiled { schema, note } = schema::compile(&tool.input, dialect).map_err(|why| why.to_string())?;
+    let schema::Compiled { schema, note } =
+        schema::compile(&tool.input.to_value(), dialect).map_err(|why| why.to_string())?;
     let note = note.map(|note| format!("\nArguments: {note}.")).unwrap_or_default();
     let chars_max = dialect.description_chars_max();
     let room = chars_max.saturating_sub(note.chars().count());
@@ -79,7 +80,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &schemas.compiled(&tool("lamp"), Dialect::OpenAi).expect("the same")));
         let mut changed = (*lamp).clone();
         changed.description = "x".repeat(2000);
-        changed.input = json!({"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]});
+        changed.input = json!({"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}).into();
         let second = schemas.compiled(&Arc::new(changed), Dialect::OpenAi).expect("an object");
         assert_eq!(second.description.chars().count(), 1024);
         assert!(
@@ -93,7 +94,7 @@ mod tests {
     fn why_one_is_left_out_is_told_once() {
         let schemas = Schemas::default();
         let mut odd = (*tool("odd")).clone();
-        odd.input = json!({"type": "string"});
+        odd.input = json!({"type": "string"}).into();
         let odd = Arc::new(odd);
         let told = schemas.compiled(&odd, Dialect::Ollama).expect_err("no object").expect("the first time");
         assert!(told.starts_with("the tool odd cannot be shown to this model: its arguments are no object"), "{told}");

@@ -13,23 +13,28 @@ use crate::zigbee::zdo::LogicalType;
 /// The table in the binary. Keeps what is in use, and nothing else.
 #[derive(Default)]
 pub struct Catalogue {
-    /// Of devices of one kind there is one.
-    used: Mutex<BTreeMap<usize, Weak<Known>>>,
+    /// Of devices of one kind and name there is one.
+    used: Mutex<BTreeMap<Kind, Weak<Known>>>,
 }
+
+/// A row of the table, and which of its other names.
+type Kind = (usize, Option<usize>);
 
 impl Catalogue {
     pub fn new() -> Catalogue {
         Catalogue::default()
     }
 
-    fn shared(&self, place: usize, row: &Fact) -> Arc<Known> {
+    fn in_use(&self, kind: Kind) -> Option<Arc<Known>> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.get(&kind).and_then(Weak::upgrade)
+    }
+
+    fn share(&self, kind: Kind, known: Known) -> Arc<Known> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = used.get(&place).and_then(Weak::upgrade) {
-            return known;
-        }
         used.retain(|_, known| known.strong_count() > 0);
-        let known = Arc::new(Known::of_row(row));
-        used.insert(place, Arc::downgrade(&known));
+        let known = Arc::new(known);
+        used.insert(kind, Arc::downgrade(&known));
         known
     }
 }
@@ -38,19 +43,22 @@ impl Definitions for Catalogue {
     fn find(&self, identity: &Identity) -> Arc<dyn Definition> {
         let Some((place, row)) = matching(identity) else { return Arc::new(unknown::from_clusters(identity)) };
         let label = label(&row, identity);
-        let known = self.shared(place, &row);
-        if label.is_none() && known.is_whole {
+        let kind = (place, label.map(|(at, _)| at));
+        if let Some(known) = self.in_use(kind) {
             return known;
         }
-        let mut own = Known::of_row(&row);
-        if let Some(label) = label {
+        let mut known = Known::of_row(&row);
+        if let Some((_, label)) = label {
             let text = |name: &str| label.get(name).text().map(Into::into);
-            own.model = text("m").or(own.model);
-            own.vendor = text("v").or(own.vendor);
-            own.description = text("d").or(own.description);
+            known.model = text("m").or(known.model);
+            known.vendor = text("v").or(known.vendor);
+            known.description = text("d").or(known.description);
         }
-        let is_whole = own.is_whole;
-        Arc::new(if is_whole { own } else { own.filled(unknown::from_clusters(identity)) })
+        if known.is_whole {
+            return self.share(kind, known);
+        }
+        // What is made out of its clusters is this device's alone.
+        Arc::new(known.filled(unknown::from_clusters(identity)))
     }
 }
 
@@ -92,10 +100,10 @@ fn plain(model: &str) -> &str {
     model.split('\0').next().unwrap_or_default().trim()
 }
 
-/// The name under which another sells it, of those who can be told.
-fn label(row: &Fact, identity: &Identity) -> Option<Fact> {
-    let mut labels = row.get("w").list().iter();
-    labels.find(|label| label.get("f").list().iter().any(|fingerprint| fits(fingerprint, identity))).cloned()
+/// The name under which another sells it, of those who can be told, and which one of the row's it is.
+fn label<'a>(row: &'a Fact, identity: &Identity) -> Option<(usize, &'a Fact)> {
+    let mut labels = row.get("w").list().iter().enumerate();
+    labels.find(|(_, label)| label.get("f").list().iter().any(|fingerprint| fits(fingerprint, identity)))
 }
 
 /// Whether a device is what a fingerprint says; what it does not say fits all.

@@ -421,6 +421,26 @@ fn a_siren_and_a_motor_take_parts_and_nothing_else() {
 }
 
 #[test]
+fn devices_of_a_kind_and_a_name_share_what_they_are() {
+    let catalogue = Catalogue::new();
+    let mut shared = 0;
+    for place in 0..table::count() {
+        let row = table::definition(place);
+        for fingerprint in row.get("w").list().iter().flat_map(|label| label.get("f").list()) {
+            let text = |name| fingerprint.get(name).text();
+            let (Some(model), Some(maker)) = (text("modelID"), text("manufacturerName")) else { continue };
+            let one = identity(model, maker, &[]);
+            let other = Identity { ieee: Ieee(2), ..one.clone() };
+            let [one, other] = [one, other].map(|identity| catalogue.find(&identity));
+            assert_eq!((one.model(), one.vendor()), (other.model(), other.vendor()));
+            assert_eq!(one.is_supported(), Arc::ptr_eq(&one, &other), "{model} {maker}");
+            shared += usize::from(one.is_supported());
+        }
+    }
+    assert!(shared > 20, "{shared}");
+}
+
+#[test]
 fn whoever_nobody_knows_has_each_property_once() {
     let properties = |device: &Device| {
         let capabilities = device.definition.capabilities(&device.identity);

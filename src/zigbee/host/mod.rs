@@ -34,7 +34,7 @@ impl Host {
     }
 
     /// All devices as they are known now.
-    pub fn devices(&self) -> Vec<View> {
+    pub fn devices(&self) -> impl Iterator<Item = View> + '_ {
         self.network.devices()
     }
 

@@ -1,6 +1,7 @@
 //! A coordinator's backup in the open format (`zigpy/open-coordinator-backup`, version 1), which Zigbee2MQTT and ZHA read and
 //! write as well. JSON to facts and back; knows no stick.
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::zigbee::types::{Channel, Ieee, Key, Nwk};
@@ -118,6 +119,22 @@ impl Backup {
     }
 }
 
+/// The network's outgoing frame counter in a backup, without reading the devices; 0 where it has none.
+pub fn frame_counter(json: &str) -> u32 {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Network {
+        network_key: Counted,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Counted {
+        frame_counter: u64,
+    }
+    let read: Network = serde_json::from_str(json).unwrap_or_default();
+    u32::try_from(read.network_key.frame_counter).unwrap_or(u32::MAX)
+}
+
 fn device_to_json(device: &Device) -> Value {
     let mut json = json!({
         "ieee_address": hex(&device.ieee.0.to_be_bytes()),
@@ -220,6 +237,10 @@ mod tests {
     fn there_and_back() {
         let json = backup().to_json();
         assert_eq!(Backup::from_json(&json), Ok(backup()));
+        assert_eq!(frame_counter(&json.to_string()), backup().frame_counter);
+        for (json, counter) in [(r#"{"network_key":{"frame_counter":5000000000}}"#, u32::MAX), ("{}", 0), ("", 0)] {
+            assert_eq!(frame_counter(json), counter, "{json}");
+        }
         assert_eq!(json["coordinator_ieee"], "00124b0014d9a1b2");
         assert_eq!(json["pan_id"], "0a1b");
         assert_eq!(json["network_key"]["key"], "30313233343536373839616263646566");

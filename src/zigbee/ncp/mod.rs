@@ -5,6 +5,7 @@ pub mod backup;
 pub mod znp;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::zigbee::types::{Channel, ClusterId, Endpoint, GroupId, Ieee, Key, Nwk, ProfileId};
@@ -231,8 +232,9 @@ pub struct Persisted {
     pub extended_pan_id: Ieee,
     pub channel: Channel,
     pub key: Key,
-    /// The whole backup (open coordinator backup format) that was verified last.
-    pub backup: Option<serde_json::Value>,
+    /// The whole backup (open coordinator backup format) that was verified last, as JSON: as a tree that of a large house takes
+    /// more than a megabyte, and there are several who hold it.
+    pub backup: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Persisted {

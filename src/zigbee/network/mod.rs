@@ -86,10 +86,14 @@ pub struct Network {
 
 impl Network {
     /// `documents` are those of the devices, as [`Persist::Device`] gave them.
-    pub fn new(definitions: Arc<dyn Definitions>, clock: WallClock, documents: &[Value]) -> Network {
+    pub fn new(
+        definitions: Arc<dyn Definitions>,
+        clock: WallClock,
+        documents: impl IntoIterator<Item = Value>,
+    ) -> Network {
         let mut core = Core::new(definitions, clock);
         for document in documents {
-            match Device::from_document(document, core.definitions.as_ref()) {
+            match Device::from_document(&document, core.definitions.as_ref()) {
                 Ok(device) => {
                     core.table.insert(device);
                 }
@@ -120,8 +124,8 @@ impl Network {
     }
 
     /// All devices as they are known now.
-    pub fn devices(&self) -> Vec<View> {
-        self.core.table.iter().filter_map(|device| self.core.view(device.ieee())).collect()
+    pub fn devices(&self) -> impl Iterator<Item = View> + '_ {
+        self.core.table.iter().filter_map(|device| self.core.view(device.ieee()))
     }
 
     pub fn radio(&self) -> &Radio {

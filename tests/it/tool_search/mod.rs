@@ -114,7 +114,7 @@ fn tool(slug: &str, name: &str, title: Option<String>, description: &str, argume
         name: format!("{slug}__{name}").into(),
         title,
         description: description.into(),
-        input: json!({ "type": "object", "properties": arguments }),
+        input: json!({ "type": "object", "properties": arguments }).into(),
         output: None,
         annotations: Annotations::default(),
         access: Role::Member,

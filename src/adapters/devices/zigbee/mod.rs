@@ -20,17 +20,18 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::adapters::devices::zigbee::images::Folder;
-use crate::adapters::devices::zigbee::records::{Saved, Writer};
+use crate::adapters::devices::zigbee::records::Writer;
 use crate::adapters::devices::zigbee::words::{ieee, install_code};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::home::{
     Backend, BindEnd, BindWish, Bound, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish,
     RadioStatus, SetDone, SourceEvent,
 };
-use crate::store::Store;
+use crate::store::{Store, ZigbeeSaved};
 use crate::zigbee::definitions::Definitions;
 use crate::zigbee::driver::{self, Address, Finder, News};
 use crate::zigbee::host::{Host, HostCommand};
+use crate::zigbee::ncp::Persisted;
 use crate::zigbee::ncp::znp::{Config, Znp};
 use crate::zigbee::network::{Event, Network, Reply, Request, RequestId, WallClock};
 use crate::zigbee::sim::Simulator;
@@ -69,6 +70,12 @@ pub fn channel(text: &str) -> Option<Channel> {
 
 type Answer = Result<Reply, ErrorBody>;
 type Send = Box<dyn Fn(HostCommand) -> bool + std::marker::Send>;
+
+/// What was kept, made into what it was.
+struct Saved {
+    known: Option<Persisted>,
+    network: Network,
+}
 
 /// See the module.
 pub struct Zigbee {
@@ -132,12 +139,12 @@ impl Zigbee {
 
     async fn work(&self, events: mpsc::Sender<SourceEvent>) {
         let Some(saved) = self.load(&events).await else { return };
-        let Saved { network: known, documents } = saved;
-        let mut network = Network::new(Arc::clone(&self.definitions), wall_clock(), &documents);
+        let known = saved.known;
+        let mut network = saved.network;
         if let Some(folder) = &self.ota_folder {
             network.set_images(Box::new(Folder::new(folder.clone())));
         }
-        let devices = network.devices().into_iter().map(words::info).collect();
+        let devices = network.devices().map(words::info).collect();
         let first = [SourceEvent::Radio(RadioStatus::Starting), SourceEvent::All(devices)];
         for event in first {
             if events.send(event).await.is_err() {
@@ -180,13 +187,15 @@ impl Zigbee {
 
     /// What was kept. A store that cannot be read is no reason to form a new network over the old one.
     async fn load(&self, events: &mpsc::Sender<SourceEvent>) -> Option<Saved> {
+        let network =
+            |saved: &ZigbeeSaved| Network::new(Arc::clone(&self.definitions), wall_clock(), records::documents(saved));
         if !self.keeps() {
-            return Some(Saved::default());
+            return Some(Saved { known: None, network: network(&ZigbeeSaved::default()) });
         }
         loop {
             let why = match self.store.zigbee().await {
-                Ok(saved) => match records::read(&saved) {
-                    Ok(saved) => return Some(saved),
+                Ok(saved) => match records::known(&saved) {
+                    Ok(known) => return Some(Saved { known, network: network(&saved) }),
                     Err(why) => why,
                 },
                 Err(error) => format!("what is known of the network cannot be read: {error}").into(),

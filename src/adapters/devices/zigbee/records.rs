@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -28,37 +29,31 @@ struct NetworkRecord {
     /// 32 hexadecimal digits.
     key: String,
     #[serde(default)]
-    backup: Option<Value>,
-}
-
-/// All that was kept.
-#[derive(Default)]
-pub struct Saved {
-    pub network: Option<Persisted>,
-    pub documents: Vec<Value>,
+    backup: Option<Box<RawValue>>,
 }
 
 /// The error is for the owner: without the network's document nobody could tell the stick's network from another.
-pub fn read(saved: &ZigbeeSaved) -> Result<Saved, Box<str>> {
-    let network = match &saved.network {
-        None => None,
-        Some(bytes) => Some(network(bytes).ok_or("what was kept of the Zigbee network is damaged; restore a backup")?),
-    };
-    let mut documents = Vec::with_capacity(saved.devices.len());
-    for (id, bytes) in &saved.devices {
-        match serde_json::from_slice(bytes) {
-            Ok(document) => documents.push(document),
+pub fn known(saved: &ZigbeeSaved) -> Result<Option<Persisted>, Box<str>> {
+    let Some(bytes) = &saved.network else { return Ok(None) };
+    let known = network(bytes).ok_or("what was kept of the Zigbee network is damaged; restore a backup")?;
+    Ok(Some(known))
+}
+
+/// What was kept of the devices, one after the other: all at once they would take several times what they are made into.
+pub fn documents(saved: &ZigbeeSaved) -> impl Iterator<Item = Value> + '_ {
+    saved.devices.iter().filter_map(|(id, bytes)| {
+        serde_json::from_slice(bytes)
             // It is asked anew when it is heard of.
-            Err(error) => tracing::warn!(%id, %error, "a device's document is damaged"),
-        }
-    }
-    Ok(Saved { network, documents })
+            .inspect_err(|error| tracing::warn!(%id, %error, "a device's document is damaged"))
+            .ok()
+    })
 }
 
 fn network(bytes: &[u8]) -> Option<Persisted> {
     let record: NetworkRecord = serde_json::from_slice(bytes).ok()?;
     let key = u128::from_str_radix(&record.key, 16).ok().filter(|_| record.key.len() == 32)?.to_be_bytes();
     let NetworkRecord { coordinator, pan_id, extended_pan_id, channel, backup, .. } = record;
+    let backup = backup.map(|backup| backup.get().into());
     Some(Persisted { coordinator, pan_id, extended_pan_id, channel, key: Key(key), backup })
 }
 
@@ -69,9 +64,14 @@ fn network_bytes(persisted: &Persisted) -> Vec<u8> {
         extended_pan_id: persisted.extended_pan_id,
         channel: persisted.channel,
         key: format!("{:032x}", u128::from_be_bytes(persisted.key.0)),
-        backup: persisted.backup.clone(),
+        backup: persisted.backup.as_deref().and_then(raw),
     };
     serde_json::to_vec(&record).expect("all keys of a record are strings")
+}
+
+/// `None`: it is no JSON, which the host does not give.
+fn raw(json: &str) -> Option<Box<RawValue>> {
+    RawValue::from_string(json.to_owned()).ok()
 }
 
 /// Writes what changes, in order, apart from those who wait for answers.
@@ -114,7 +114,7 @@ fn changes(persist: &Persist, at_ms: UnixMillis) -> Vec<ZigbeeChange> {
     match persist {
         Persist::Network(persisted) => {
             let backup = persisted.backup.as_ref().map(|backup| {
-                let document = serde_json::to_vec(backup).expect("all keys of a document are strings");
+                let document = backup.as_bytes().to_vec();
                 ZigbeeChange::Backup(ZigbeeBackup { at_ms, document })
             });
             [Some(ZigbeeChange::Network(Some(network_bytes(persisted)))), backup].into_iter().flatten().collect()
@@ -130,12 +130,10 @@ fn changes(persist: &Persist, at_ms: UnixMillis) -> Vec<ZigbeeChange> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn persisted() -> Persisted {
-        let backup = Some(json!({"metadata": {"format": "zigpy/open-coordinator-backup"}}));
+        let backup = Some(r#"{"metadata":{"format":"zigpy/open-coordinator-backup"}}"#.into());
         let (coordinator, extended_pan_id) = (Ieee(0x0012_4b00_14d9_a1b2), Ieee(0xdddd));
         Persisted { coordinator, pan_id: 0x1a62, extended_pan_id, channel: Channel(15), key: Key([7; 16]), backup }
     }
@@ -148,16 +146,15 @@ mod tests {
         };
         assert_eq!(backup.at_ms, 5);
         let saved = ZigbeeSaved { network: Some(bytes.clone()), devices: vec![("0x1".into(), b"{".to_vec())] };
-        let saved = read(&saved).expect("readable");
-        assert_eq!(saved.network, Some(persisted()));
-        assert!(saved.documents.is_empty(), "a damaged device is left out, and the others stay");
+        assert_eq!(known(&saved), Ok(Some(persisted())));
+        assert_eq!(documents(&saved).count(), 0, "a damaged device is left out, and the others stay");
     }
 
     #[test]
     fn a_damaged_network_is_refused() {
         for bytes in [&b"{}"[..], b"", br#"{"coordinator":"0x0000000000000001","pan_id":1,"extended_pan_id":"0x0000000000000001","channel":15,"key":"1"}"#] {
             let saved = ZigbeeSaved { network: Some(bytes.to_vec()), devices: Vec::new() };
-            assert!(read(&saved).is_err());
+            assert!(known(&saved).is_err());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The host stack's words and the house's: translation, and nothing else.
 
 use crate::common::error::{ErrorBody, ErrorCode};
+use crate::common::json_text::Details;
 use crate::home::{
     self as house, BindEnd, BindTarget, Bound, DeviceId, DeviceInfo, PairingNews, Power, RadioStatus, SourceEvent,
 };
@@ -67,7 +68,7 @@ pub fn info(view: View) -> DeviceInfo {
         state: view.state,
         available: view.available,
         last_seen_ms: view.last_seen_ms,
-        details: view.details,
+        details: Details::new(view.details),
     }
 }
 

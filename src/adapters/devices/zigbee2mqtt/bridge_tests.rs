@@ -392,7 +392,7 @@ fn a_disabled_device_is_shown_and_takes_no_command() {
     world.say("bridge/devices", list);
     let told = world.told();
     let [SourceEvent::Device(info)] = &told[..] else { panic!("{told:?}") };
-    assert_eq!(info.details["disabled"], true);
+    assert_eq!(info.details.to_map()["disabled"], true);
     let ticket = world.set(&[PLUG], json!({"state": "ON"}), None);
     assert_eq!(world.result(ticket), Err(ErrorCode::Unsupported));
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::exposes::{capabilities, cut};
+use crate::common::json_text::Details;
 use crate::home::{BindTarget, Bound, DeviceId, DeviceInfo, Power};
 
 /// Bytes of a name; Zigbee2MQTT has no limit, MQTT's is 65,535 for the whole topic.
@@ -69,7 +70,7 @@ pub fn listed(entry: &Value) -> Option<Listed> {
         state: Map::new(),
         available: None,
         last_seen_ms: None,
-        details: details(entry, kind, is_disabled),
+        details: Details::new(details(entry, kind, is_disabled)),
         id,
     };
     Some(Listed {
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(found.info.vendor.as_deref(), Some("Innr"));
         assert_eq!(found.info.power, Power::Mains);
         assert!(found.info.interviewed && found.info.supported && found.info.is_router && !found.is_disabled);
-        assert_eq!(found.info.details["endpoints"], json!({"1": {"input": ["genOnOff"], "output": []}}));
+        assert_eq!(found.info.details.to_map()["endpoints"], json!({"1": {"input": ["genOnOff"], "output": []}}));
     }
 
     #[test]

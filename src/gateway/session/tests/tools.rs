@@ -26,7 +26,7 @@ pub fn shed() -> (Shed, CallsSeen) {
             name: name.into(),
             title: None,
             description: "for a test".into(),
-            input: json!({"type": "object"}),
+            input: json!({"type": "object"}).into(),
             output: None,
             annotations: Annotations::READS,
             access,

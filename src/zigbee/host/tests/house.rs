@@ -36,7 +36,7 @@ impl House {
         #[expect(clippy::disallowed_methods, reason = "somewhere a made time has to begin")]
         let now = Instant::now();
         let clock = WallClock { at: now, unix_ms: 1_700_000_000_000, offset_s: 3600 };
-        let mut network = Network::new(Arc::new(Catalogue::new()), clock, &[]);
+        let mut network = Network::new(Arc::new(Catalogue::new()), clock, []);
         network.set_images(images);
         let mut chance = seed;
         let entropy = move |bytes: &mut [u8]| {

@@ -30,6 +30,7 @@ mod zdo;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::zigbee::ncp::backup::frame_counter;
 use crate::zigbee::ncp::znp::children::Children;
 use crate::zigbee::ncp::znp::desk::{Say, Script, Trouble};
 use crate::zigbee::ncp::znp::due::{Due, Errand};
@@ -394,10 +395,9 @@ impl Znp {
     }
 
     fn look_at_counter(&mut self) {
-        let backup = self.known.as_ref().and_then(|known| Some((known.extended_pan_id, known.backup.as_ref()?)));
-        let Some((network, backup)) = backup else { return };
-        let backed_up = backup["network_key"]["frame_counter"].as_u64().unwrap_or(0);
-        let backed_up = u32::try_from(backed_up).unwrap_or(u32::MAX);
+        let known = self.known.as_ref().and_then(|known| Some((known.extended_pan_id, known.backup.as_ref()?)));
+        let Some((network, backup)) = known else { return };
+        let backed_up = frame_counter(backup);
         self.push_job(Client::Own, Job::Counter { network, backed_up });
     }
 
@@ -444,7 +444,7 @@ impl Znp {
                 if let Some(known) = &mut self.known {
                     known.pan_id = backup.pan_id;
                     known.channel = backup.channel;
-                    known.backup = Some(json.clone());
+                    known.backup = Some(json.to_string().into());
                     let known = Box::new(known.clone());
                     self.event(NcpEvent::Persist(known));
                 }

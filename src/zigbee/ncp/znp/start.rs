@@ -286,7 +286,8 @@ async fn restore(desk: &Desk, family: Family, known: &Persisted, chance: Chance)
             known.pan_id, known.channel, known.coordinator
         )));
     };
-    let backup = Backup::from_json(json).map_err(|error| Trouble::owner(error.to_string()))?;
+    let json = serde_json::from_str(json).map_err(|error| Trouble::owner(format!("the backup is damaged: {error}")))?;
+    let backup = Backup::from_json(&json).map_err(|error| Trouble::owner(error.to_string()))?;
     tracing::info!(devices = backup.devices.len(), "the network is restored onto this stick");
     form::form(desk, &chance.provisional).await?;
     snapshot::write(desk, family, &backup).await?;

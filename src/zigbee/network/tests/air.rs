@@ -102,7 +102,7 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "somewhere a made time has to begin")]
         let now = Instant::now();
         let clock = WallClock { at: now, unix_ms: 1_700_000_000_000, offset_s: 3600 };
-        let network = Network::new(Arc::new(Kinds), clock, documents);
+        let network = Network::new(Arc::new(Kinds), clock, documents.iter().cloned());
         let mut world = World {
             now,
             network,

@@ -1,8 +1,15 @@
 //! Backups, and their way onto other sticks.
 
+use std::sync::Arc;
+
 use super::super::records::*;
 use super::*;
 use crate::zigbee::ncp::backup::Backup;
+
+fn read(backup: Option<Arc<str>>) -> Backup {
+    let json = serde_json::from_str(&backup.expect("a backup")).expect("it is JSON");
+    Backup::from_json(&json).expect("it can be read")
+}
 
 /// Puts devices into a stick's memory: one with a key from the seed, a child with a key of its own, a child without.
 fn with_devices(stick: &mut Stick) -> [Ieee; 3] {
@@ -62,7 +69,7 @@ fn backed_up(family: Family) -> (Stick, Persisted) {
 fn the_network_is_backed_up_by_itself() {
     for family in FAMILIES {
         let (stick, persisted) = backed_up(family);
-        let backup = Backup::from_json(persisted.backup.as_ref().expect("a backup")).expect("it can be read");
+        let backup = read(persisted.backup);
         assert_eq!(backup.coordinator, Ieee(stick.address));
         assert_eq!((backup.pan_id, backup.channel, backup.frame_counter), (stick.pan_id, Channel(20), 12_500));
         let devices: Vec<_> = backup.devices.iter().map(|device| (device.nwk, device.is_child)).collect();
@@ -98,8 +105,7 @@ fn a_counter_that_has_run_away_brings_another_backup() {
         assert_eq!(line.persisted(), None, "not far enough");
         set(&mut line, 12_500 + 1_250);
         line.run(Duration::from_secs(600));
-        let json = line.persisted().and_then(|persisted| persisted.backup).expect("another backup");
-        assert_eq!(Backup::from_json(&json).expect("it can be read").frame_counter, 13_750);
+        assert_eq!(read(line.persisted().and_then(|persisted| persisted.backup)).frame_counter, 13_750);
     }
 }
 
@@ -118,8 +124,7 @@ fn a_backup_goes_onto_a_new_stick_with_counters_ahead() {
         assert_eq!(line.stick.items[&item::ACTIVE_KEY], old.items[&item::ACTIVE_KEY]);
         assert_eq!(line.stick.items[&item::TCLK_SEED], old.items[&item::TCLK_SEED]);
         line.run_until(60, |line| line.persisted().is_some());
-        let json = line.persisted().and_then(|persisted| persisted.backup).expect("a backup of the new stick");
-        let backup = Backup::from_json(&json).expect("it can be read");
+        let backup = read(line.persisted().and_then(|persisted| persisted.backup));
         assert_eq!(backup.frame_counter, 15_000);
         let key = |at: usize| backup.devices[at].link_key.clone().expect("a key");
         assert_eq!((key(0).tx_counter, key(0).rx_counter), (2_510, 20));
