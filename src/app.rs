@@ -8,11 +8,13 @@ mod notify;
 mod pages;
 pub(crate) mod radio;
 mod tooling;
+mod vitals;
 mod watchdog;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +26,7 @@ use crate::adapters::llm;
 use crate::adapters::speech::{self, VoiceName};
 use crate::app::notify::{Manager, Word};
 use crate::app::tooling::Tooling;
+use crate::app::vitals::Pulses;
 use crate::auth::{Clock, Gate, Moment};
 use crate::common::config::{self, Config, ProviderName, Watcher};
 use crate::common::log::LogHandle;
@@ -160,9 +163,12 @@ impl Hub {
         let manager = Arc::new(Manager::new(|name| std::env::var(name).ok(), std::process::id()));
         manager.tell(&Word::Ready);
         let feeding = manager.watchdog().map(|within| {
-            let (store, home) = (store.clone(), home.clone());
+            let folder = std::env::var_os("RUNTIME_DIRECTORY");
+            let mut pulses = folder.map(|folder| Pulses::new(Path::new(&folder), listener.local_addr()));
+            let (store, house, home) = (store.clone(), home.clone(), home.clone());
             let look = move || watchdog::look(store.clone(), home.clone(), within);
-            tokio::spawn(watchdog::feed(manager.clone(), within, look))
+            let well = move || pulses.iter_mut().for_each(|pulses| pulses.beat(&house));
+            tokio::spawn(watchdog::feed(manager.clone(), within, look, well))
         });
         let answer = move |caller, request| routes.clone().answer(caller, request);
         let serving = listener.serve(config.clone(), stopping, answer);

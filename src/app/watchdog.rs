@@ -18,8 +18,9 @@ const LOOKS: u32 = 4;
 /// What a look may take of that time: with the one before it there is time for one more.
 const PATIENCE_PARTS: u32 = 2;
 
-/// Looks until it is dropped. `within` is the manager's; `look` says how the hub is, or what is wrong with it.
-pub async fn feed<L>(manager: Arc<Manager>, within: Duration, look: impl Fn() -> L)
+/// Looks until it is dropped. `within` is the manager's; `look` says how the hub is, or what is wrong with it; `well` is called
+/// whenever it is well.
+pub async fn feed<L>(manager: Arc<Manager>, within: Duration, look: impl Fn() -> L, mut well: impl FnMut())
 where
     L: Future<Output = Result<String, String>>,
 {
@@ -33,6 +34,7 @@ where
             Ok(status) => {
                 manager.tell(&Word::Watchdog);
                 manager.tell(&Word::Status(&status));
+                well();
                 if !was_well {
                     tracing::info!("the hub is well again");
                 }
@@ -117,7 +119,7 @@ mod tests {
     async fn one_that_is_well_is_fed_for_several_times_within_the_time() {
         let ear = Ear::new();
         let manager = Arc::new(ear.manager(Some(WITHIN)));
-        let task = tokio::spawn(feed(manager, WITHIN, || async { Ok("the stick is up, 3 devices".into()) }));
+        let task = tokio::spawn(feed(manager, WITHIN, || async { Ok("the stick is up, 3 devices".into()) }, || {}));
         tokio::time::sleep(3 * WITHIN).await;
         task.abort();
         let heard = ear.heard();
@@ -130,7 +132,7 @@ mod tests {
     async fn an_event_loop_that_hangs_is_not_fed_for() {
         let ear = Ear::new();
         let manager = Arc::new(ear.manager(Some(WITHIN)));
-        let task = tokio::spawn(feed(manager, WITHIN, || async { Ok(String::new()) }));
+        let task = tokio::spawn(feed(manager, WITHIN, || async { Ok(String::new()) }, || {}));
         tokio::time::sleep(WITHIN).await;
         assert!(feedings(&ear) > 0);
         std::thread::sleep(3 * WITHIN);
@@ -157,7 +159,7 @@ mod tests {
                     }
                 }
             };
-            let task = tokio::spawn(feed(manager, WITHIN, look));
+            let task = tokio::spawn(feed(manager, WITHIN, look, || {}));
             tokio::time::sleep(WITHIN).await;
             assert!(feedings(&ear) > 0);
             is_well.store(false, Ordering::Relaxed);

@@ -12,5 +12,6 @@ pub mod qr;
 pub mod report;
 pub mod settings;
 pub mod setup;
+pub mod update;
 
 pub use checks::{Fault, Passphrase};

@@ -32,6 +32,7 @@ mod sign_in;
 mod simulate;
 mod tokens;
 mod tools;
+mod update;
 mod usage;
 mod users;
 
@@ -115,6 +116,8 @@ enum Command {
     /// Of a card, as root: say on its screen and in a file where the hub is found, and how it is.
     #[command(hide = true)]
     Report(report::Args),
+    /// Update a card: a signed bundle is tried, and kept when what worked before works after. Or: status, rollback.
+    Update(update::Args),
     #[command(name = exec_server::NAME, hide = true)]
     ExecServer(exec_server::Args),
 }
@@ -173,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Setup(args) => setup::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Update(args) => update::run(args),
         Command::ExecServer(args) => exec_server::run(args),
     };
     done.unwrap_or_else(|error| {

@@ -43,6 +43,7 @@ pub struct Config {
     pub mqtt: Mqtt,
     pub mcp: Mcp,
     pub store: Store,
+    pub update: Update,
     pub log: Log,
 }
 
@@ -392,6 +393,23 @@ pub struct Snapshots {
     pub max_mb: u64,
 }
 
+/// Where a card finds its updates. Read by `hearth update`; the hub itself never looks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Update {
+    /// `http://` or `https://`. None: nowhere.
+    pub url: Option<String>,
+    pub check: UpdateCheck,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpdateCheck {
+    Off,
+    /// What is newer is installed at night.
+    Daily,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -516,6 +534,12 @@ impl Default for Espeak {
 impl Default for Wyoming {
     fn default() -> Wyoming {
         Wyoming { url: "tcp://127.0.0.1:10200".into(), voice: None }
+    }
+}
+
+impl Default for Update {
+    fn default() -> Update {
+        Update { url: None, check: UpdateCheck::Off }
     }
 }
 

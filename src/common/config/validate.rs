@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Config, Mcp, McpServer, Provider, Snapshots, is_server_name};
+use super::{Config, Mcp, McpServer, Provider, Snapshots, UpdateCheck, is_server_name};
 use crate::common::log;
 
 /// The longest deadline, seconds: one day.
@@ -39,6 +39,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
         faults.add("store.path", "the database is a file, and this is a folder", "for example ./hearth.redb");
     }
     snapshots(&config.store.snapshots, &mut faults);
+    update(config, &mut faults);
     if let Err(text) = log::filter(&config.log.level) {
         faults.add("log.level", text, "one of error, warn, info, debug, trace, or a filter: info,hearth::router=debug");
     }
@@ -94,6 +95,21 @@ fn gateway(config: &Config, faults: &mut Faults) {
         if value == 0 {
             faults.add(key, "with 0 nobody could connect", "");
         }
+    }
+}
+
+fn update(config: &Config, faults: &mut Faults) {
+    let help = "for example https://example.com/hearth.bundle";
+    match &config.update.url {
+        Some(url) => {
+            if let Err(text) = http_url(url) {
+                faults.add("update.url", text, help);
+            }
+        }
+        None if config.update.check != UpdateCheck::Off => {
+            faults.add("update.check", "there is no update.url to look at", help);
+        }
+        None => {}
     }
 }
 
