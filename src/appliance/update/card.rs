@@ -70,9 +70,10 @@ pub fn write_boot(machine: &Machine, slot: Slot, bundle: &Bundle) -> Result<(), 
     write().map_err(io_at(folder.display().to_string()))?
 }
 
-/// A kernel's command line whose root is this partition.
+/// A kernel's command line whose root is this partition. The initramfs waits for the root; a kernel that has none, and was told to wait as
+/// well, would do so for ever and not come back.
 fn cmdline(words: &str, root: &str) -> String {
-    let others = words.split_whitespace().filter(|word| !word.starts_with("root="));
+    let others = words.split_whitespace().filter(|word| !word.starts_with("root=") && *word != "rootwait");
     let words: Vec<&str> = others.collect();
     format!("root=PARTUUID={root} {}\n", words.join(" "))
 }

@@ -158,7 +158,7 @@ impl Card {
             Kind::System => vec![
                 ("boot/kernel8.img", b"new kernel"),
                 ("boot/initrd.img", b"new initramfs"),
-                ("boot/cmdline.txt", b"console=tty1 root=PARTUUID=x ro nr_cpus=4\n"),
+                ("boot/cmdline.txt", b"console=tty1 root=PARTUUID=x ro rootwait nr_cpus=4\n"),
                 (ROOT, &packed_root),
             ],
         };
