@@ -432,7 +432,8 @@ mod tests {
 
     #[test]
     fn a_manifest_says_what_this_hub_knows_and_no_more() {
-        let cases: [(&str, &[(&str, &[u8])]); 6] = [
+        type Entries<'a> = &'a [(&'a str, &'a [u8])];
+        let cases: [(&str, Entries); 6] = [
             ("boot/../config.txt", &[("boot/../config.txt", b"x")]),
             ("etc/passwd", &[("etc/passwd", b"x")]),
             ("boot/.hidden", &[("boot/.hidden", b"x")]),
