@@ -9,6 +9,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod update;
 mod validate;
 mod watch;
 
@@ -18,6 +19,7 @@ pub use problem::{ConfigError, Problem, nearest, snippet};
 pub use secrets::{SecretError, api_key};
 pub use server::{SERVER_NAME_BYTES_MAX, is_server_name};
 pub use tree::{Node, YamlError, parse as parse_yaml};
+pub use update::{Update, UpdateCheck};
 pub use validate::is_locale;
 pub use watch::{RESTART_KEYS, Watcher};
 
@@ -393,23 +395,6 @@ pub struct Snapshots {
     pub max_mb: u64,
 }
 
-/// Where a card finds its updates. Read by `hearth update`; the hub itself never looks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Update {
-    /// `http://` or `https://`. None: nowhere.
-    pub url: Option<String>,
-    pub check: UpdateCheck,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UpdateCheck {
-    Off,
-    /// What is newer is installed at night.
-    Daily,
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -534,12 +519,6 @@ impl Default for Espeak {
 impl Default for Wyoming {
     fn default() -> Wyoming {
         Wyoming { url: "tcp://127.0.0.1:10200".into(), voice: None }
-    }
-}
-
-impl Default for Update {
-    fn default() -> Update {
-        Update { url: None, check: UpdateCheck::Off }
     }
 }
 
