@@ -3,6 +3,7 @@
 
 mod house;
 mod load;
+mod logging;
 mod problem;
 mod secrets;
 mod server;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use house::House;
 pub use load::{FILE_NAME, Loaded, load, load_without_file, process_env};
+pub use logging::{Log, LogFormat};
 pub use problem::{ConfigError, Problem, nearest, snippet};
 pub use secrets::{SecretError, api_key};
 pub use server::{SERVER_NAME_BYTES_MAX, is_server_name};
@@ -395,24 +397,6 @@ pub struct Snapshots {
     pub max_mb: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,hearth::router=debug`.
-    pub level: String,
-    pub format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// journald under systemd, pretty on a terminal, JSON otherwise.
-    Auto,
-    Pretty,
-    Json,
-    Journald,
-}
-
 impl Providers {
     /// The rows with their names, in the order of the file.
     pub fn rows(&self) -> impl Iterator<Item = (ProviderName, &Provider)> {
@@ -591,11 +575,5 @@ impl Default for Store {
 impl Default for Snapshots {
     fn default() -> Snapshots {
         Snapshots { enabled: true, folder: None, newest: 6, days: 7, max_mb: 512 }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log { level: "info".into(), format: LogFormat::Auto }
     }
 }
