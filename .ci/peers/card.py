@@ -21,6 +21,7 @@ from processes import tail
 PORTS = {("tcp", "80"), ("udp", "5353"), ("udp", "68"), ("udp", "546")}
 JOIN_S = 240  # a device's interview, by an emulated processor on a busy machine
 BACK_S = 60
+REPORT_S = 240  # it waits for an address
 WATCHDOG_S = 180  # 30 s without a word, then a start anew
 CUTS = 20
 DEVICES = 3
@@ -87,8 +88,40 @@ class Card:
         return asyncio.run(chat())
 
 
+SETTINGS = """hostname: kitchen
+timezone: Europe/Zurich
+wifi:
+  country: XX
+keys:
+  openai: sk-this-is-not-to-stay-on-the-card
+"""
+
+
+def settings(card):
+    """what the owner has written on the card is taken at the first boot, its secrets leave the card, and what is wrong is reported"""
+    machine = card.machine
+    machine.write_boot("hearth.yaml", SETTINGS)
+    machine.boot().serving()
+    report = card.until(lambda: code_in(machine.run("cat /boot/firmware/hearth-report.txt || true")) and machine.run("cat /boot/firmware/hearth-report.txt"), REPORT_S, "a report with a code")
+    assert "kitchen.local" in report and "wifi.country" in report, report
+    left = machine.run("cat /boot/firmware/hearth.yaml")
+    assert "kitchen" in left and "sk-this" not in left, left
+    assert machine.run("cat /etc/hostname").strip() == "kitchen" and "CE" in machine.run("date +%Z")
+    assert machine.run("stat -c %a /etc/credstore/hearth.openai_api_key").strip() == "600"
+    # By the bytes of the whole partition, and not only by its files.
+    machine.run("sync")
+    assert machine.run("grep -c sk-this-is-not $(findmnt -no SOURCE /boot/firmware) || true").strip() == "0", "the key can still be read from the card"
+    return report.splitlines()[0]
+
+
+def code_in(text):
+    return re.search(r"\b([2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4})\b", text)
+
+
 def boots(card):
     """a first boot ends with a hub that serves, and so does a second one"""
+    card.machine.cut()
+    card.machine.renew()
     first = card.machine.boot().serving()
     card.until(lambda: card.machine.run("systemctl is-system-running || true").strip() in ("running", "degraded"), BACK_S * 3, "everything is up")
     failed = card.machine.run("systemctl --failed --no-legend --plain || true").strip()
@@ -136,10 +169,10 @@ def claimed(card):
             assert getattr(error, "code", None) == 401, f"{path}: {error}"
     door = machine.get("/api/v1/claim")
     assert door == {"required": True, "claimable": True}, door
-    shown = card.until(lambda: re.findall(r"\b([2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4})\b", machine.run("journalctl --no-pager -o export -u hearth")), BACK_S, "a code in the journal")
-    card.token = machine.ask("POST", "/api/v1/claim", {"code": shown[-1], "name": "mina"})["token"]
+    shown = code_in(card.until(lambda: code_in(machine.run("cat /boot/firmware/hearth-report.txt")) and machine.run("cat /boot/firmware/hearth-report.txt"), REPORT_S, "a code in the report"))[1]
+    card.token = machine.ask("POST", "/api/v1/claim", {"code": shown, "name": "mina"})["token"]
     try:
-        machine.ask("POST", "/api/v1/claim", {"code": shown[-1], "name": "eve"})
+        machine.ask("POST", "/api/v1/claim", {"code": shown, "name": "eve"})
         raise AssertionError("the code opens twice")
     except OSError as error:
         assert getattr(error, "code", None) in (401, 403, 409), error
@@ -237,7 +270,7 @@ def cut(card):
     return f"{card.options.cuts} times"
 
 
-CHECKS = [boots, identity, ports, claimed, stick, chats, replugged, killed, hung, idle, cut]
+CHECKS = [settings, boots, identity, ports, claimed, stick, chats, replugged, killed, hung, idle, cut]
 
 
 @contextmanager
@@ -245,7 +278,7 @@ def started(options, folder):
     card = Card(options, folder)
     try:
         card.radio.start("--devices", "bulb,climate,plug", "--generation", "3.0.x")
-        if options.checks and "boots" not in options.checks:
+        if options.checks and not {"boots", "settings"} & set(options.checks):
             card.machine.boot().serving()
         yield card
     finally:

@@ -53,8 +53,9 @@ class Machine(Child):
 
     def __init__(self, image, folder, radio):
         self.folder = Path(folder)
+        self.image = image
         self.card = self.folder / "card.img"
-        copied(image, self.card)
+        self.renew()
         self.radio = radio
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -62,11 +63,15 @@ class Machine(Child):
         self.shell_lock = threading.Lock()
         self.usb = None
 
-    def boot(self, append="", keep=True):
-        """Power on; returns at once."""
+    def renew(self):
+        """The card as it was flashed."""
+        copied(self.image, self.card)
+
+    def boot(self, append="", options=()):
+        """Power on, with further options of the emulator's; returns at once."""
         for name in ("shell", "usb"):
             (self.folder / name).unlink(missing_ok=True)
-        words = [EMULATE, *(["--keep"] if keep else []), str(self.card)]
+        words = [EMULATE, "--keep", str(self.card), *options]
         words += ["-device", "qemu-xhci,id=usb", "-chardev", f"socket,id=stick,path={self.folder}/usb,server=on,wait=off"]
         words += ["-device", "usb-redir,bus=usb.0,chardev=stick"]
         words += ["-chardev", f"socket,id=shell,path={self.folder}/shell,server=on,wait=off"]
