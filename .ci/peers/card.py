@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 
 import checks
-from client import Client, told_in_order
+from client import Client
 from machine import Machine, Radio
 from processes import tail
 
@@ -83,7 +83,7 @@ class Card:
 
         async def chat():
             async with Client.connected(self.machine.url.replace("http", "ws") + "/ws/chat", token=self.token) as client:
-                return told_in_order(await client.ask("chat", {"text": text}, f"card-{self.said}"))
+                return await client.ask("chat", {"text": text}, f"card-{self.said}")
 
         return asyncio.run(chat())
 
@@ -197,6 +197,7 @@ def chats(card):
     """words stream over the WebSocket, and what they ask for is done"""
     answer = card.say(f"turn off {card.bulb()['name']}")
     card.bulb(lambda device: device["state"].get("state") == "OFF")
+    assert answer.metadata()["provider"] == "assistant" and answer.chunks(), answer.messages
     return answer.text()
 
 
