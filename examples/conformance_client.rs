@@ -53,6 +53,10 @@ impl Ears for Deaf {
     fn notification(&self, method: &str, params: Value) {
         eprintln!("heard {method} {params}");
     }
+
+    fn was_deaf(&self) {
+        eprintln!("was deaf for a while");
+    }
 }
 
 /// A person who agrees to everything: follows the one redirect.
