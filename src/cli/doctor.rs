@@ -10,21 +10,14 @@ mod voice;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::cli::{ConfigArg, FAILED, installed};
 use crate::common::config::Config;
 use crate::store::{OpenError, Store};
-
-/// For the hub itself.
-const ASK_DEADLINE: Duration = Duration::from_secs(5);
-
-/// The longest answer of a hub that is read, bytes.
-const HEALTH_BYTES_MAX: u64 = 64 * 1024;
 
 /// Less room than this on the disk is soon none.
 const FREE_BYTES_LOW: u64 = 256 * 1024 * 1024;
@@ -135,7 +128,7 @@ fn folder_of(path: &Path) -> &Path {
 /// Where a hub answers, if one does at the configured address.
 fn hub(config: &Config, findings: &mut Vec<Finding>) -> Option<String> {
     let address = installed::address(config);
-    let health = ask(&format!("http://{address}/healthz"));
+    let health = installed::ask(&format!("http://{address}/healthz"));
     let (running, health, text) = match health {
         Ok((200, body)) if body["status"] == "ok" => {
             let version = body["version"].as_str().unwrap_or("of an unknown version").to_owned();
@@ -210,15 +203,6 @@ fn machine(now_s: u64, findings: &mut Vec<Finding>) {
         Some(max) => finding("open files", Health::Ok, format!("{max} at most")),
         None => finding("open files", Health::Ok, "no limit"),
     });
-}
-
-/// Status and JSON body (null where it is none).
-pub fn ask(url: &str) -> Result<(u16, Value), ureq::Error> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(ASK_DEADLINE)).http_status_as_error(false);
-    let agent: ureq::Agent = config.build().into();
-    let mut answer = agent.get(url).call()?;
-    let body = answer.body_mut().with_config().limit(HEALTH_BYTES_MAX).read_json().unwrap_or_default();
-    Ok((answer.status().as_u16(), body))
 }
 
 fn finding(what: impl Into<String>, health: Health, text: impl Into<String>) -> Finding {

@@ -4,9 +4,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::cli::ConfigArg;
-use crate::cli::doctor::ask;
 use crate::common::config::{self, Config, ConfigError, Loaded};
 
 /// Where `systemd/install` puts the configuration.
@@ -14,6 +16,12 @@ const CONFIG: &str = "/etc/hearth/config.yaml";
 
 /// In which folder the service runs, so that a path without one is below it.
 pub const FOLDER: &str = "/var/lib/hearth";
+
+/// For what is in the house.
+pub const ASK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest answer of a hub that is read, bytes.
+const HEALTH_BYTES_MAX: u64 = 64 * 1024;
 
 /// Whether the hub asks who comes, and whether it is to be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +99,15 @@ fn quoted(answer: &str) -> Option<String> {
     let name = answer.strip_prefix("s \"")?.strip_suffix('"')?;
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
     (!name.is_empty() && name.bytes().all(is_name)).then(|| name.to_owned())
+}
+
+/// Status and JSON body (null where it is none).
+pub fn ask(url: &str) -> Result<(u16, Value), ureq::Error> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(ASK_DEADLINE)).http_status_as_error(false);
+    let agent: ureq::Agent = config.build().into();
+    let mut answer = agent.get(url).call()?;
+    let body = answer.body_mut().with_config().limit(HEALTH_BYTES_MAX).read_json().unwrap_or_default();
+    Ok((answer.status().as_u16(), body))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Finding, Health, ask, finding};
+use super::{Finding, Health, finding};
 use crate::app::radio::{self, Choice};
 use crate::cli::installed;
 use crate::common::config::Config;
@@ -56,7 +56,7 @@ fn stick(port: &str) -> Finding {
 
 /// What a running hub says, where it says it to everybody.
 fn told(base: &str) -> Option<Vec<Finding>> {
-    let (200, status) = ask(&format!("{base}/api/v1/zigbee")).ok()? else { return None };
+    let (200, status) = installed::ask(&format!("{base}/api/v1/zigbee")).ok()? else { return None };
     let one = |radio: &Value| {
         let text = |field: &str| radio[field].as_str().unwrap_or_default().to_owned();
         let is_well = matches!(radio["status"].as_str(), Some("up" | "starting"));

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::adapters::speech::{VoiceName, espeak, wyoming};
 use crate::app;
-use crate::cli::doctor::{ASK_DEADLINE, Finding, Health, finding};
+use crate::cli::doctor::{Finding, Health, finding};
+use crate::cli::installed::ASK_DEADLINE;
 use crate::common::config::{Config, SpeechChoice};
 use crate::common::error::{Failure, ProviderError};
 use crate::net::https::Https;
