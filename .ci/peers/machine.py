@@ -81,7 +81,8 @@ class Machine(Child):
         # A session of its own: the emulator is a child of the script, and a power cut is for both.
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | environment, start_new_session=True, preexec_fn=die_with_parent
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | environment, start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         return self
 

@@ -14,15 +14,16 @@ use rustix::mm::{Advice, madvise};
 /// When everything has been read, told and asked that a start asks for: the store, the sources of devices, the servers.
 const START: Duration = Duration::from_secs(5);
 
+/// And when all that is done on a board that is slow, too.
+const SLOW_START: Duration = Duration::from_secs(60);
+
 /// Between two times after that: seldom enough that what it costs is nothing.
 const EVERY: Duration = Duration::from_secs(600);
 
 /// Gives them back for as long as it is let.
 pub async fn keep_giving_back() {
-    let mut pause = START;
-    loop {
+    for pause in [START, SLOW_START].into_iter().chain(std::iter::repeat(EVERY)) {
         tokio::time::sleep(pause).await;
-        pause = EVERY;
         match tokio::task::spawn_blocking(give_back).await {
             Ok(Ok(bytes)) => tracing::debug!(kib = bytes / 1024, "pages of the program were given back"),
             Ok(Err(error)) => {

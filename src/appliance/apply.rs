@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 
 use crate::appliance::checks::Passphrase;
-use crate::appliance::files::{link, put, read, shred};
 use crate::appliance::settings::{Settings, Wifi};
+use crate::common::files::{link, put, read, shred};
 
 /// For all to read, and for root alone.
 const OPEN: u32 = 0o644;

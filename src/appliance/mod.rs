@@ -5,7 +5,6 @@
 mod apply;
 mod checks;
 mod cloud_init;
-pub mod files;
 mod imager;
 pub mod owner_file;
 pub mod qr;

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::appliance::files::{put, read};
 use crate::appliance::qr::{self, Ink};
+use crate::common::files::{put, read};
+use crate::common::hex::hex;
 
 /// Its name on the card.
 pub const FILE_NAME: &str = "hearth-report.txt";
@@ -138,7 +139,7 @@ impl Report {
     fn mark(&self) -> String {
         let looks: Vec<_> = self.looks.iter().map(|look| format!("{} {}", look.what, look.mark)).collect();
         let said = format!("{}\n{}\n{}", self.version, self.head(Ink::Dark), looks.join("\n"));
-        Sha256::digest(said.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(said.as_bytes()))
     }
 }
 

@@ -9,11 +9,12 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::appliance::apply::{Applied, apply};
-use crate::appliance::files::{beside, put, read, shred, sync};
 use crate::appliance::owner_file::FILE_NAME;
 use crate::appliance::settings::{Machine, Settings};
 use crate::appliance::{cloud_init, imager, owner_file};
 use crate::common::config::Problem;
+use crate::common::files::{beside, put, read, shred, sync};
+use crate::common::hex::hex;
 
 /// The longest file of the card that is read, bytes.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -155,7 +156,7 @@ fn finish(boot: &Path) -> io::Result<()> {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -205,19 +205,14 @@ impl Gate {
         if let Some(code) = self.kept_code().await {
             let shown = self.known().shown.replace(code.clone());
             if shown.as_ref() != Some(&code) {
-                tracing::warn!(code, "nobody owns this hub yet: its page and `hearth claim CODE NAME` take this code");
+                show(&code, None);
             }
             return;
         }
         let now = self.now();
         let code = self.known().claim.offer(now.at, claim::chance());
         if let Some(code) = code {
-            let minutes = claim::CODE_LIFE.as_secs() / 60;
-            tracing::warn!(
-                code,
-                minutes,
-                "nobody owns this hub yet: its page and `hearth claim CODE NAME` take this code"
-            );
+            show(&code, Some(claim::CODE_LIFE.as_secs() / 60));
         }
     }
 
@@ -362,6 +357,15 @@ fn is_ours(kind: Kind) -> bool {
 /// Whether a person may have this name: the house's own is taken.
 pub(super) fn is_free_name(name: &str) -> bool {
     name != HOUSE
+}
+
+/// In the words as well as in a field: a journal shows fields to those alone who ask for them.
+fn show(code: &str, minutes: Option<u64>) {
+    tracing::warn!(
+        code,
+        minutes,
+        "nobody owns this hub yet: its page and `hearth claim {code} NAME` take the code {code}"
+    );
 }
 
 #[cfg(test)]

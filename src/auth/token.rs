@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::common::hex::hex;
 use crate::common::secret::Secret;
 
 /// What every token begins with, so that a scanner of leaked files knows one.
@@ -48,7 +49,7 @@ pub fn hash(secret: &str) -> Hash {
 
 /// The hash as the store has it.
 pub fn to_hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hash)
 }
 
 /// The reverse; `None`: it is no hash.

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::ustar::{self, END};
 use super::{
-    CONFIG, FORMAT, KEYS, MANIFEST, Manifest, Member, SMALL_BYTES_MAX, STORE, STORE_BYTES_MAX, VERSION, ZIGBEE, hex,
+    CONFIG, FORMAT, KEYS, MANIFEST, Manifest, Member, SMALL_BYTES_MAX, STORE, STORE_BYTES_MAX, VERSION, ZIGBEE,
 };
+use crate::common::hex::hex;
 use crate::common::time::UnixMillis;
+use crate::common::ustar::{self, END};
 use crate::store::snapshots::Contents;
 
 /// Bytes of the store that are hashed at a time.

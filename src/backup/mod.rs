@@ -7,7 +7,6 @@ mod read;
 mod take;
 #[cfg(test)]
 mod tests;
-mod ustar;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +60,4 @@ pub struct Member {
     pub bytes: u64,
     /// 64 hexadecimal digits.
     pub sha256: String,
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

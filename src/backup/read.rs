@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::ustar::{self, BLOCK, BadHeader};
 use super::{
-    CONFIG, FORMAT, KEYS, MANIFEST, Manifest, Member, SMALL_BYTES_MAX, STORE, STORE_BYTES_MAX, VERSION, ZIGBEE, hex,
+    CONFIG, FORMAT, KEYS, MANIFEST, Manifest, Member, SMALL_BYTES_MAX, STORE, STORE_BYTES_MAX, VERSION, ZIGBEE,
 };
+use crate::common::hex::hex;
+use crate::common::ustar::{self, BLOCK, BadHeader};
 use crate::store::snapshots::{self, Contents, Unfit};
 
 /// The longest manifest, bytes.

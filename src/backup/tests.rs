@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::common::ustar;
 use crate::store::snapshots::{Contents, Extent, verify};
 use crate::store::{Room, Store};
 

@@ -17,6 +17,7 @@ use crate::backup::{self, Opened, Wanted};
 use crate::cli::ConfigArg;
 use crate::cli::hub::{HubArgs, read_password};
 use crate::common::config::Loaded;
+use crate::common::files::sync_folder_of;
 use crate::common::time::{UnixMillis, whole_ms};
 use crate::store::{OpenError, Store};
 
@@ -95,7 +96,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let _ = fs::remove_file(&scratch);
         let opened = opened.context("the backup was made, and a trial restore of it failed")?;
         fs::rename(&unfinished, &args.file)?;
-        File::open(folder_of(&args.file))?.sync_all()?;
+        sync_folder_of(&args.file)?;
         Ok(opened)
     });
     if made.is_err() {
@@ -207,10 +208,6 @@ fn write(from: &mut impl Read, length: Option<u64>, path: &Path) -> anyhow::Resu
 pub fn beside(path: &Path, what: &str) -> anyhow::Result<PathBuf> {
     let name = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
     Ok(path.with_file_name(format!(".{}.{what}", name.to_string_lossy())))
-}
-
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 pub fn unix_now() -> UnixMillis {

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::cli::{ConfigArg, FAILED, installed};
 use crate::common::config::Config;
+use crate::common::files::{folder_of, free_bytes};
 use crate::store::{OpenError, Store};
 
 /// Less room than this on the disk is soon none.
@@ -121,10 +122,6 @@ fn examine(config: &Config, open: fn(&Path) -> Result<Store, OpenError>, finding
     device::examine(Path::new("/"), folder_of(&config.store.path), name.as_ref(), findings);
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Where a hub answers, if one does at the configured address.
 fn hub(config: &Config, findings: &mut Vec<Finding>) -> Option<String> {
     let address = installed::address(config);
@@ -181,8 +178,7 @@ fn store(path: &Path, open: fn(&Path) -> Result<Store, OpenError>, running: bool
 }
 
 fn disk(path: &Path, findings: &mut Vec<Finding>) {
-    let Ok(disk) = rustix::fs::statvfs(folder_of(path)) else { return };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let Ok(free) = free_bytes(folder_of(path)) else { return };
     let text = format!("{} MiB free", free / (1024 * 1024));
     findings.push(match free < FREE_BYTES_LOW {
         true => finding("disk", Health::Warn, format!("{text}: make room before it is full")),

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 use ureq::http::{Method, Request, Response};
+
+use crate::common::files;
 
 /// For each question to the hub.
 const ASK_DEADLINE: Duration = Duration::from_secs(15);
@@ -258,22 +259,17 @@ fn lines(path: &Path) -> Vec<(String, String)> {
 }
 
 fn keep(path: &Path, base: &str, token: &str) -> anyhow::Result<()> {
-    let folder = path.parent().expect("the file is in a folder");
-    fs::create_dir_all(folder)?;
     let others = lines(path).into_iter().filter(|(hub, _)| hub != base);
     let text: String =
         others.chain([(base.to_owned(), token.to_owned())]).map(|(hub, token)| format!("{hub} {token}\n")).collect();
-    let fresh = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
-    // One that was left behind keeps its mode otherwise.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    Ok(fs::rename(&fresh, path)?)
+    files::put(path, text.as_bytes(), 0o600)?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

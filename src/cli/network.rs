@@ -1,8 +1,5 @@
 //! `hearth network`: how the radio is, who hears whom, and a backup of it. Asks a running hub.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::devices::done;
 use crate::cli::hub::HubArgs;
 use crate::cli::listing::{harmless, table};
+use crate::common::files;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -48,7 +46,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         What::Backup { file } => {
             let backup = done(&hub, "network.backup", &json!({}), args.json)?;
-            write(&file, &backup["backup"]).with_context(|| format!("cannot write {}", file.display()))?;
+            files::put(&file, format!("{:#}\n", backup["backup"]).as_bytes(), 0o600)
+                .with_context(|| format!("cannot write {}", file.display()))?;
             println!("{}", if args.json { json!({ "file": file }).to_string() } else { kept(&file) });
         }
     }
@@ -60,20 +59,6 @@ fn kept(file: &Path) -> String {
         "{} holds the network and its key: whoever has it can join the network and listen. Keep it safe.",
         file.display()
     )
-}
-
-/// At one stroke, so that a full disk leaves an older backup as it was.
-fn write(path: &Path, backup: &Value) -> anyhow::Result<()> {
-    let mut name = path.file_name().context("this is no file")?.to_owned();
-    name.push(".new");
-    let fresh = path.with_file_name(name);
-    // One that was left behind may have another mode.
-    let _ = fs::remove_file(&fresh);
-    let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&fresh)?;
-    file.write_all(serde_json::to_string_pretty(backup)?.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    Ok(fs::rename(&fresh, path)?)
 }
 
 /// A radio a paragraph, a fact a line.

@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use tokio::sync::watch;
 
 use crate::app;
-use crate::appliance::{files, qr};
+use crate::appliance::qr;
 use crate::auth::{self, Gate, Moment, code_file};
 use crate::cli::ConfigArg;
 use crate::cli::installed::{self, Door};
 use crate::common::config::Config;
+use crate::common::files;
 use crate::common::time::whole_ms;
 use crate::common::who::Role;
 use crate::store::{OpenError, Store, User};

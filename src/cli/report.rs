@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::appliance::report::{self, Door, Look, Report};
-use crate::appliance::{files, setup};
+use crate::appliance::setup;
 use crate::auth::code_file;
 use crate::cli::doctor::{self, Health};
 use crate::cli::{ConfigArg, installed};
 use crate::common::config::Config;
+use crate::common::files;
 
 /// Clears a terminal and begins above (ECMA-48 ED, CUP).
 const CLEAR: &str = "\x1b[2J\x1b[H";

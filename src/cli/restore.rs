@@ -1,9 +1,9 @@
 //! `hearth restore`: a backup, or a snapshot of the store, takes the place of what is here. Looks through all of it first and tries it
 //! out; what was here before is kept. Where a hub runs it does nothing.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,8 +13,9 @@ use serde_json::json;
 use crate::app::{self, keeping};
 use crate::backup::{self, Keys, Manifest};
 use crate::cli::ConfigArg;
-use crate::cli::backup::{PassphraseArg, beside, folder_of, unix_now};
+use crate::cli::backup::{PassphraseArg, beside, unix_now};
 use crate::common::config::{Config, Loaded};
+use crate::common::files;
 use crate::store::Store;
 use crate::store::snapshots::{self, Contents};
 
@@ -211,7 +212,7 @@ fn put_config(source: &Source, loaded: &Loaded) -> anyhow::Result<Option<String>
         }
         None => (PathBuf::from("config.yaml"), "The backup's configuration is ./config.yaml.".into()),
     };
-    write_secretly(&path, bytes)?;
+    put(&path, bytes)?;
     Ok(Some(said))
 }
 
@@ -224,31 +225,22 @@ fn put_keys(keys: &Keys, folder: &Path, config: &Config) -> anyhow::Result<Strin
             .create(folder)
             .with_context(|| folder.display().to_string())?;
     }
-    let mut put = Vec::new();
+    let mut names = Vec::new();
     for (name, key) in &keys.by_name {
         // It becomes the name of a file.
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             bail!("a key in the backup has a name that no variable has");
         }
-        write_secretly(&folder.join(format!("hearth.{}", name.to_ascii_lowercase())), key.expose().as_bytes())?;
-        put.push(name.as_str());
+        put(&folder.join(format!("hearth.{}", name.to_ascii_lowercase())), key.expose().as_bytes())?;
+        names.push(name.as_str());
     }
     let (there, _) = backup::collect(config, |name| std::env::var(name).ok());
-    let known = put.iter().filter(|name| there.contains_key(**name)).count();
-    let said = format!("{} keys are in {}: {}.", put.len(), folder.display(), put.join(", "));
+    let known = names.iter().filter(|name| there.contains_key(**name)).count();
+    let said = format!("{} keys are in {}: {}.", names.len(), folder.display(), names.join(", "));
     Ok(if known > 0 { format!("{said} {known} of them are in the environment, too, which comes first.") } else { said })
 }
 
-/// At one stroke, for its owner alone.
-fn write_secretly(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let fresh = beside(path, "unfinished")?;
-    let written = (|| {
-        let _ = fs::remove_file(&fresh);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        File::open(folder_of(path))?.sync_all()
-    })();
-    written.with_context(|| format!("cannot write {}", path.display()))
+/// For its owner alone.
+fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    files::put(path, bytes, 0o600).map(drop).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,5 +1,5 @@
 //! Words of everyone: ids, time, errors, limits, settings, the words of a conversation. Knows no room above it and does no
-//! I/O beyond reading its own config file and writing logs.
+//! I/O beyond reading its own config file, writing logs, and putting a file in its place for whoever asks.
 
 pub mod assembly;
 pub mod capability;
@@ -7,6 +7,8 @@ pub mod chat;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod files;
+pub mod hex;
 pub mod ids;
 pub mod json_text;
 pub mod limits;
@@ -15,4 +17,5 @@ pub mod rate;
 pub mod secret;
 pub mod speech;
 pub mod time;
+pub mod ustar;
 pub mod who;

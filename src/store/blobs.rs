@@ -11,6 +11,7 @@ use super::tables::{BLOB_PIECES, BLOBS, BLOBS_BY_USE, META, META_BLOB_BYTES, dec
 use super::writer::Batch;
 use super::{ReadError, Snapshot, Store, WriteError};
 use crate::common::chat::Media;
+use crate::common::hex::hex;
 
 /// The longest blob, bytes: a large photograph, or ten minutes of MP3.
 pub const BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -64,11 +65,7 @@ fn id(media: &Media) -> String {
     digest.update(media.mime.as_bytes());
     digest.update([0]);
     digest.update(&media.data);
-    let mut id = String::from("b-");
-    for byte in &digest.finalize()[..ID_DIGEST_BYTES] {
-        id.push_str(&format!("{byte:02x}"));
-    }
-    id
+    format!("b-{}", hex(&digest.finalize()[..ID_DIGEST_BYTES]))
 }
 
 /// A kind as it may stand in a header: `image/png`, in lower case, without parameters.

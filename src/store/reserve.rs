@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::common::files::{folder_of, free_bytes};
+
 /// The reserve's size: the header, a repair's pages and some conversations fit in.
 pub(super) const RESERVE_BYTES: usize = 256 * 1024;
 
@@ -28,7 +30,8 @@ impl Reserve {
     /// Makes the reserve if it is missing, not whole, and there is room for it.
     pub(super) fn refill(&self) {
         let whole = fs::metadata(&self.path).is_ok_and(|found| found.len() == RESERVE_BYTES as u64);
-        if whole || self.free_bytes().is_none_or(|free| free < REFILL_FREE_BYTES) {
+        let has_room = free_bytes(folder_of(&self.path)).is_ok_and(|free| free >= REFILL_FREE_BYTES);
+        if whole || !has_room {
             return;
         }
         if let Err(error) = self.write() {
@@ -46,11 +49,5 @@ impl Reserve {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
         file.write_all(&vec![0; RESERVE_BYTES])?;
         file.sync_all()
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let volume = rustix::fs::statvfs(folder).ok()?;
-        Some(volume.f_bavail.saturating_mul(volume.f_frsize))
     }
 }

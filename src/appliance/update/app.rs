@@ -4,13 +4,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, PROGRAM};
-use super::machine::{Machine, put, small, sync_folder_of, take_away};
+use super::machine::{Machine, put, small, take_away};
 use super::version::Version;
 use super::{UpdateError, io_at};
+use crate::common::files::{self, sync_folder_of};
 
 /// Where the system's own is.
 const SYSTEM: &str = "/usr/bin";
@@ -83,16 +84,5 @@ pub fn forget(machine: &Machine) -> Result<(), UpdateError> {
 
 fn point(machine: &Machine, to: &Path) -> Result<(), UpdateError> {
     let link = link(machine);
-    if fs::read_link(&link).is_ok_and(|found| found == to) {
-        return Ok(());
-    }
-    let fresh = link.with_extension("new");
-    let write = || {
-        fs::create_dir_all(machine.programs())?;
-        let _ = fs::remove_file(&fresh);
-        symlink(to, &fresh)?;
-        fs::rename(&fresh, &link)?;
-        sync_folder_of(&link)
-    };
-    write().map_err(io_at(link.display().to_string()))
+    files::link(&link, to).map(drop).map_err(io_at(link.display().to_string()))
 }

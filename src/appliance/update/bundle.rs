@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::minisign::{self, PublicKey};
-use super::slots::hex;
 use super::version::Version;
 use super::{UpdateError, io_at};
+use crate::common::hex::hex;
+use crate::common::ustar::{self, BLOCK};
 
 /// What stands before the members, with the tar's own blocks: enough to know whether a bundle is wanted.
 pub const HEAD_BYTES_MAX: usize = 80 * 1024;
@@ -43,9 +44,6 @@ pub const PROGRAM: &str = "hearth";
 /// Without these nothing starts.
 pub const CMDLINE: &str = "boot/cmdline.txt";
 const BOOT_NEEDED: [&str; 3] = ["boot/kernel8.img", "boot/initrd.img", CMDLINE];
-
-/// The blocks that a tar is made of (POSIX.1-2017, pax: ustar interchange format).
-const BLOCK: u64 = 512;
 
 const READ_BYTES: usize = 256 * 1024;
 
@@ -119,14 +117,14 @@ impl Bundle {
         };
         let mut at = Vec::new();
         for member in &manifest.members {
-            let mut block = [0; BLOCK as usize];
+            let mut block = [0; BLOCK];
             file.read_exact_at(&mut block, place).map_err(|_| bad(format!("it ends before {}", member.name)))?;
             let (name, bytes) = entry(&block)?;
             if name != member.name || bytes != member.bytes {
                 return Err(bad(format!("{name} with {bytes} bytes is where its manifest has {}", member.name)));
             }
-            at.push(place + BLOCK);
-            place += BLOCK + padded(bytes);
+            at.push(place + BLOCK as u64);
+            place += BLOCK as u64 + padded(bytes);
         }
         if place > size {
             return Err(bad("it ends before its last member does: it did not come whole"));
@@ -249,7 +247,7 @@ impl Read for Reading<'_> {
 
 /// The entry of this name at this place of the head, which has to be short, and where the next one is. None: there is more to come.
 fn small<'a>(head: &'a [u8], at: usize, name: &str, max: u64) -> Result<Option<(&'a [u8], usize)>, UpdateError> {
-    let from = at + BLOCK as usize;
+    let from = at + BLOCK;
     let Some(block) = head.get(at..from) else { return Ok(None) };
     let (found, bytes) = entry(block.try_into().expect("it is one block"))?;
     if found != name || bytes > max {
@@ -261,28 +259,15 @@ fn small<'a>(head: &'a [u8], at: usize, name: &str, max: u64) -> Result<Option<(
 }
 
 /// Name and size of a tar's entry, which is a plain file.
-fn entry(block: &[u8; BLOCK as usize]) -> Result<(String, u64), UpdateError> {
-    let no_tar = || bad("it is no tar file of plain files, so it is no bundle");
-    let octal = |range: std::ops::Range<usize>| {
-        let text = std::str::from_utf8(&block[range]).ok()?.trim_matches(['\0', ' ']);
-        u64::from_str_radix(text, 8).ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-    };
-    // The sum is made with blanks in its own place.
-    let sum: u64 =
-        block.iter().enumerate().map(|(at, b)| u64::from(if (148..156).contains(&at) { b' ' } else { *b })).sum();
-    let is_file = matches!(block[156], b'0' | 0) && block[345] == 0;
-    let name = block[..100].split(|b| *b == 0).next().unwrap_or_default();
-    let name = std::str::from_utf8(name).map_err(|_| no_tar())?;
-    match (octal(148..156), octal(124..136)) {
-        (Some(said), Some(bytes)) if said == sum && is_file && bytes <= BUNDLE_BYTES_MAX => {
-            Ok((name.to_owned(), bytes))
-        }
-        _ => Err(no_tar()),
+fn entry(block: &[u8; BLOCK]) -> Result<(String, u64), UpdateError> {
+    match ustar::parse(block) {
+        Ok(Some((name, bytes))) if bytes <= BUNDLE_BYTES_MAX => Ok((name, bytes)),
+        _ => Err(bad("it is no tar file of plain files, so it is no bundle")),
     }
 }
 
 fn padded(bytes: u64) -> u64 {
-    bytes.next_multiple_of(BLOCK)
+    bytes + ustar::padding(bytes) as u64
 }
 
 /// A name on a FAT, without a folder: letters, digits, and what stands between them.
@@ -310,20 +295,11 @@ pub mod testing {
     pub fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
         let mut tar = Vec::new();
         for (name, content) in entries {
-            let mut block = [0u8; BLOCK as usize];
-            block[..name.len()].copy_from_slice(name.as_bytes());
-            block[100..108].copy_from_slice(b"0000644\0");
-            block[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
-            block[148..156].copy_from_slice(b"        ");
-            block[156] = b'0';
-            block[257..265].copy_from_slice(b"ustar\x0000");
-            let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
-            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-            tar.extend(block);
+            tar.extend(ustar::header(name, content.len() as u64, 0));
             tar.extend(*content);
-            tar.resize(tar.len().next_multiple_of(BLOCK as usize), 0);
+            tar.extend(vec![0; ustar::padding(content.len() as u64)]);
         }
-        tar.resize(tar.len() + 2 * BLOCK as usize, 0);
+        tar.extend(ustar::END);
         tar
     }
 
@@ -416,7 +392,7 @@ mod tests {
     fn every_byte_of_a_member_counts() {
         let manifest = manifest(Kind::System, "1.2.3", &MEMBERS, b"root");
         let good = packed(&Signer::new(1), &manifest, &MEMBERS);
-        let ends = good.len() - 2 * BLOCK as usize;
+        let ends = good.len() - 2 * BLOCK;
         for at in (0..ends).step_by(61) {
             let mut bytes = good.clone();
             bytes[at] ^= 1;

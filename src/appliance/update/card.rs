@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::bundle::{BOOT, Bundle, CMDLINE, ROOT, Reading, Unpacked};
 use super::machine::{Machine, partition, partuuid, put, small};
-use super::slots::{Slot, hex};
+use super::slots::Slot;
 use super::version::Version;
 use super::{UpdateError, io_at};
+use crate::common::hex::hex;
 
 /// Of one write to the root, bytes.
 const CHUNK_BYTES: usize = 1024 * 1024;

@@ -13,6 +13,7 @@ use super::bundle::{BUNDLE_BYTES_MAX, HEAD_BYTES_MAX, Manifest};
 use super::machine::{put, small, take_away};
 use super::minisign::PublicKey;
 use super::{UpdateError, io_at};
+use crate::common::files::{folder_of, free_bytes};
 
 /// Times that it is asked for, where a connection breaks.
 const ATTEMPTS: u32 = 8;
@@ -143,9 +144,8 @@ impl Download<'_> {
     }
 
     fn room_for(&self, bytes: u64) -> Result<(), UpdateError> {
-        let folder = self.to.parent().unwrap_or(Path::new("/"));
-        let disk = rustix::fs::statvfs(folder).map_err(|error| io_at(folder.display().to_string())(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let folder = folder_of(self.to);
+        let free = free_bytes(folder).map_err(io_at(folder.display().to_string()))?;
         match free >= bytes.saturating_add(FREE_BYTES_MIN) {
             true => Ok(()),
             false => Err(UpdateError::Machine(format!(

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::machine::{put, small, sync_folder_of, take_away};
-use super::slots::hex;
+use super::machine::{put, small, take_away};
 use super::{UpdateError, io_at};
+use crate::common::files::sync_folder_of;
+use crate::common::hex::hex;
 
 const LIST: &str = "list.json";
 

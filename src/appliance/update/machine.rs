@@ -2,7 +2,7 @@
 //! written so that a power cut leaves the old or the new one. Decides nothing.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,10 @@ use super::minisign::PublicKey;
 use super::slots::{self, Record, Slot};
 use super::version::Version;
 use super::{UpdateError, io_at};
+use crate::common::files;
+
+/// Of what the machine notes: there is no secret in it.
+const MODE: u32 = 0o644;
 
 /// The longest of the small files that are read, bytes.
 const SMALL_BYTES_MAX: u64 = 64 * 1024;
@@ -145,15 +149,7 @@ pub fn small(path: &Path) -> io::Result<String> {
 /// Puts a file in the place of another, or where there is none. It is on the disk when this returns; a power cut before that leaves
 /// the one before.
 pub fn put(path: &Path, content: &[u8]) -> Result<(), UpdateError> {
-    let fresh = path.with_extension("new");
-    let written = (|| {
-        let mut file = File::create(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        sync_folder_of(path)
-    })();
-    written.map_err(io_at(path.display().to_string()))
+    files::put(path, content, MODE).map(drop).map_err(io_at(path.display().to_string()))
 }
 
 /// Takes a file or a folder away, whether or not it is there.
@@ -163,10 +159,5 @@ pub fn take_away(path: &Path) -> Result<(), UpdateError> {
         Ok(_) => fs::remove_file(path),
         Err(_) => return Ok(()),
     };
-    gone.and_then(|()| sync_folder_of(path)).map_err(io_at(path.display().to_string()))
-}
-
-/// Until then a new name may be forgotten.
-pub fn sync_folder_of(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    gone.and_then(|()| files::sync_folder_of(path)).map_err(io_at(path.display().to_string()))
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::version::Version;
+use crate::common::hex::hex;
 
 /// Bytes of a record: a sector, which a card writes whole or not at all.
 pub const RECORD_BYTES: usize = 512;
@@ -157,14 +158,6 @@ fn both(disk: &File) -> io::Result<[Option<Record>; 2]> {
         *record = Record::decode(&bytes);
     }
     Ok(records)
-}
-
-/// Lower-case digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 //! is in words. Bytes in, catalog out; reads no clock and no store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::common::config::McpServer;
+use crate::common::hex::hex;
 use crate::common::time::UnixMillis;
 use crate::mcp::upstream::ServerInfo;
 use crate::store::{CATALOG_BYTES_MAX, Catalog, ENTRIES_MAX, Entry, EntryKind, LEFT_OUT_MAX, LeftOut, Standing};
@@ -195,11 +195,7 @@ pub fn row_fingerprint(row: &McpServer) -> String {
 }
 
 pub fn hex_sha256(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        write!(hex, "{byte:02x}").expect("a string takes everything");
-    }
-    hex
+    hex(&Sha256::digest(bytes))
 }
 
 fn standing(kind: EntryKind, before: Option<Entry>, sha256: &str, is_trusted: bool) -> Standing {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::common::hex::hex;
 use crate::mcp::Definition;
 
 /// OpenAI, Anthropic and Gemini take no longer name, bytes.
@@ -114,7 +115,7 @@ pub fn wire_name(name: &str) -> String {
 }
 
 fn suffixed(wire: &str, name: &str) -> String {
-    let hash: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&Sha256::digest(name.as_bytes()));
     let room = WIRE_NAME_BYTES_MAX - SUFFIX_CHARS - 1;
     format!("{}_{}", &wire[..wire.len().min(room)], &hash[..SUFFIX_CHARS])
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
@@ -12,6 +12,7 @@ use rustix::fs::{Advice, fadvise};
 
 use super::SnapshotError;
 use super::verify::{self, Unfit};
+use crate::common::files::{belong_like, folder_of, free_bytes, sync};
 use crate::store::contents::{Contents, Reader, Sum, Visitor, every_table, open};
 use crate::store::open::is_disk_full;
 use crate::store::tables::MCP_SIGN_INS;
@@ -44,7 +45,7 @@ pub(super) fn copy(
 ) -> Result<Contents, SnapshotError> {
     let folder = folder_of(path);
     let needed = fs::metadata(source).map_or(0, |file| file.len()).saturating_add(FREE_BYTES_MIN);
-    if free_bytes(folder).is_some_and(|free| free < needed) {
+    if free_bytes(folder).is_ok_and(|free| free < needed) {
         return Err(SnapshotError::NoRoom { folder: folder.into(), needed_mb: needed.div_ceil(1024 * 1024) });
     }
     let unfinished = unfinished(path);
@@ -56,7 +57,7 @@ pub(super) fn copy(
         let failed = |error: io::Error| SnapshotError::of(path, &error);
         belong_like(&unfinished, folder).map_err(failed)?;
         fs::rename(&unfinished, path).map_err(failed)?;
-        sync_folder(folder).map_err(failed)?;
+        sync(folder).map_err(failed)?;
         Ok(found)
     });
     if copied.is_err() {
@@ -131,31 +132,6 @@ impl Visitor for Copying<'_> {
         }
         Ok(())
     }
-}
-
-/// The folder of a file.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// What was renamed in a folder stays so, whatever comes.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// What the superuser makes in the hub's folder is to be the hub's.
-pub(super) fn belong_like(path: &Path, model: &Path) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let model = fs::metadata(model)?;
-    std::os::unix::fs::chown(path, Some(model.uid()), Some(model.gid()))
-}
-
-/// Room for whoever is not the superuser.
-pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
-    let volume = rustix::fs::statvfs(folder).ok()?;
-    Some(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
 impl SnapshotError {

@@ -15,6 +15,7 @@ use redb::{ReadTransaction, ReadableDatabase};
 
 use super::open::{OpenError, Opener};
 use super::{Elder, ReadError, Store};
+use crate::common::files::{belong_like, folder_of, sync_folder_of};
 use crate::common::time::UnixMillis;
 
 pub use super::contents::Contents;
@@ -87,7 +88,7 @@ pub enum SnapshotError {
 
 /// The folder of a store's snapshots, where nothing else is said.
 pub fn folder_beside(store: &Path) -> PathBuf {
-    copy::folder_of(store).join("snapshots")
+    folder_of(store).join("snapshots")
 }
 
 /// Takes a snapshot of the file at `store`, which nobody has open; it is opened, and stays of the layout that it has. The
@@ -216,8 +217,8 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     fs::DirBuilder::new().mode(0o700).create(folder)?;
-    copy::belong_like(folder, copy::folder_of(folder))?;
-    copy::sync_folder(copy::folder_of(folder))
+    belong_like(folder, folder_of(folder))?;
+    sync_folder_of(folder)
 }
 
 /// Takes away what a crash left half made.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase};
 
-use super::copy::{FREE_BYTES_MIN, belong_like, folder_of, free_bytes, sync_folder, unfinished};
+use super::copy::{FREE_BYTES_MIN, unfinished};
 use super::{Contents, Kept, Reason, SnapshotError, Unfit, list, take_of, verify};
+use crate::common::files::{belong_like, folder_of, free_bytes, sync_folder_of};
 use crate::common::time::UnixMillis;
 use crate::store::open::{OpenError, Opener, is_disk_full};
 use crate::store::tables::SCHEMA_VERSION;
@@ -58,7 +59,7 @@ pub enum RestoreError {
 pub fn restore(from: &Path, store: &Path, folder: &Path, at_ms: UnixMillis) -> Result<Restored, RestoreError> {
     let failed = |error: io::Error| failed(store, &error);
     let needed = fs::metadata(from).map_or(0, |file| file.len()).saturating_add(FREE_BYTES_MIN);
-    if free_bytes(folder_of(store)).is_some_and(|free| free < needed) {
+    if free_bytes(folder_of(store)).is_ok_and(|free| free < needed) {
         return Err(RestoreError::NoRoom { folder: folder_of(store).into(), needed_mb: needed.div_ceil(1024 * 1024) });
     }
     let holding = hold(store)?;
@@ -68,7 +69,7 @@ pub fn restore(from: &Path, store: &Path, folder: &Path, at_ms: UnixMillis) -> R
         belong_like(&fresh, folder_of(store)).map_err(failed)?;
         let (before, aside) = put_away(&holding, store, folder, at_ms)?;
         fs::rename(&fresh, store).map_err(failed)?;
-        sync_folder(folder_of(store)).map_err(failed)?;
+        sync_folder_of(store).map_err(failed)?;
         Ok(Restored { contents, before, aside })
     });
     if replaced.is_err() {

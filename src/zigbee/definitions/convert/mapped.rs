@@ -4,6 +4,7 @@
 use serde_json::Value as Json;
 
 use super::*;
+use crate::common::hex::hex;
 use crate::zigbee::zcl::data_type::{DataType, Shape};
 
 /// A property and its attribute.
@@ -364,10 +365,6 @@ pub fn value_of_number(data_type: DataType, number: f64) -> Option<Value> {
         _ => return None,
     };
     value.encode(data_type, &mut Vec::new()).ok().map(|()| value)
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub fn illuminance() -> Mapped {

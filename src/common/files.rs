@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// What a file is called until it is whole.
@@ -11,10 +11,10 @@ const NEW: &str = ".new";
 /// Bytes that are written at once over a file that goes.
 const PIECE_BYTES: usize = 4096;
 
-/// Writes a file as a whole, with this mode, for whoever owns its folder; the folder is made where there is none. False: it
-/// is like that already.
+/// Writes a file as a whole, with this mode; the superuser writes it for whoever owns its folder. The folder is made where there is
+/// none. False: it is like that already.
 pub fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
-    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    let folder = folder_of(path);
     fs::create_dir_all(folder)?;
     if is_like(path, bytes, mode) {
         return Ok(false);
@@ -23,11 +23,8 @@ pub fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     // One of an earlier try may be there, with another mode.
     remove(&new)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    let owner = fs::metadata(folder)?;
     let own = file.metadata()?;
-    if (owner.uid(), owner.gid()) != (own.uid(), own.gid()) {
-        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-    }
+    belong_like(&new, folder)?;
     // Whatever the umask has taken away. A FAT has no modes, and refuses one that it cannot show.
     if own.permissions().mode() & 0o777 != mode {
         let _ = file.set_permissions(fs::Permissions::from_mode(mode));
@@ -56,7 +53,7 @@ pub fn shred(path: &Path) -> io::Result<bool> {
     file.sync_all()?;
     drop(file);
     fs::remove_file(path)?;
-    path.parent().map_or(Ok(()), sync)?;
+    sync_folder_of(path)?;
     Ok(true)
 }
 
@@ -65,7 +62,7 @@ pub fn link(path: &Path, to: &Path) -> io::Result<bool> {
     if fs::read_link(path).is_ok_and(|there| there == to) {
         return Ok(false);
     }
-    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    let folder = folder_of(path);
     fs::create_dir_all(folder)?;
     let new = beside(path, NEW);
     remove(&new)?;
@@ -97,9 +94,34 @@ pub fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Brings a folder's names to the disk.
+/// What the superuser makes among somebody's files is to be theirs. A FAT has one owner, and refuses another.
+pub fn belong_like(path: &Path, model: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (owner, own) = (fs::metadata(model)?, fs::metadata(path)?);
+    let is_theirs = (owner.uid(), owner.gid()) == (own.uid(), own.gid());
+    if is_theirs { Ok(()) } else { chown(path, Some(owner.uid()), Some(owner.gid())) }
+}
+
+/// The folder of a file, of one that is named without a folder as well.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Brings a folder's names to the disk: until then a new one may be forgotten.
 pub fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    sync(folder_of(path))
+}
+
+/// Room in a folder's file system for whoever is not the superuser, bytes.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let volume = rustix::fs::statvfs(folder)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
 fn is_like(path: &Path, bytes: &[u8], mode: u32) -> bool {

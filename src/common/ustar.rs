@@ -2,28 +2,28 @@
 //! every tar can unpack. Holds no bytes of a member and opens no file.
 
 /// The unit of a tar file, bytes.
-pub(super) const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 
 /// Zeros at the end: two blocks.
-pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// The longest name in a header without a prefix, bytes.
 const NAME_BYTES_MAX: usize = 100;
 
-/// Why a header is none of a backup.
+/// Why a header is none of a plain file with a short name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadHeader {
+pub enum BadHeader {
     #[error("it is no tar file")]
     NotTar,
     #[error("a header's checksum is wrong")]
     Checksum,
-    #[error("a header has {0} that no backup has")]
+    #[error("a header has {0} that is none of a plain file")]
     Strange(&'static str),
 }
 
 /// The header of a plain file. `mtime_s`: seconds since 1970.
-pub(super) fn header(name: &str, bytes: u64, mtime_s: u64) -> [u8; BLOCK] {
-    debug_assert!(name.len() <= NAME_BYTES_MAX && bytes < 1 << 33, "names and sizes of a backup are short");
+pub fn header(name: &str, bytes: u64, mtime_s: u64) -> [u8; BLOCK] {
+    debug_assert!(name.len() <= NAME_BYTES_MAX && bytes < 1 << 33, "names and sizes are short");
     let mut block = [0; BLOCK];
     let mut put = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
     put(0, name.as_bytes());
@@ -43,12 +43,12 @@ pub(super) fn header(name: &str, bytes: u64, mtime_s: u64) -> [u8; BLOCK] {
 }
 
 /// Zeros that follow a member of so many bytes.
-pub(super) fn padding(bytes: u64) -> usize {
+pub fn padding(bytes: u64) -> usize {
     (BLOCK - (bytes % BLOCK as u64) as usize) % BLOCK
 }
 
 /// Name and bytes of a plain file; `None` at the end of the tar.
-pub(super) fn parse(block: &[u8; BLOCK]) -> Result<Option<(String, u64)>, BadHeader> {
+pub fn parse(block: &[u8; BLOCK]) -> Result<Option<(String, u64)>, BadHeader> {
     if block.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
@@ -75,7 +75,8 @@ pub(super) fn parse(block: &[u8; BLOCK]) -> Result<Option<(String, u64)>, BadHea
 
 fn octal(field: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(field).ok()?.trim_matches(|c| c == ' ' || c == '\0');
-    u64::from_str_radix(text, 8).ok()
+    // Rust takes a plus sign as well.
+    u64::from_str_radix(text, 8).ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
