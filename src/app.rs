@@ -4,8 +4,8 @@
 
 mod furnish;
 pub(crate) mod keeping;
+mod memory;
 mod notify;
-mod pages;
 pub(crate) mod radio;
 mod tooling;
 mod vitals;
@@ -179,7 +179,7 @@ impl Hub {
         let is_simulated = home.radios().iter().any(|radio| radio.backend == Backend::Simulated);
         let furnishing = is_simulated.then(|| tokio::spawn(furnish::furnish(home.clone(), store.clone())));
         let watching = watcher.map(|watcher| tokio::spawn(watcher.run()));
-        let settling = tokio::spawn(pages::keep_giving_back());
+        let settling = tokio::spawn(memory::keep_giving_back());
         tokio::pin!(serving);
         let left = tokio::select! {
             left = &mut serving => left,

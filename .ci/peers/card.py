@@ -285,7 +285,27 @@ def cut(card):
     return f"{card.options.cuts} times"
 
 
-CHECKS = [settings, boots, identity, ports, claimed, stick, chats, replugged, killed, hung, idle, cut]
+def restored(card):
+    """a backup that is restored on a blank card gives the same house, with no pairing and no claim"""
+    machine, backup = card.machine, card.machine.folder / "house.tar"
+    before = {device["id"]: device["name"] for device in card.devices()}
+    machine.fetch("/api/v1/backup", card.token, backup)
+    card.pull()
+    machine.cut()
+    machine.renew()
+    machine.put_boot("house.tar", backup)
+    machine.boot().serving()
+    machine.run("systemctl stop hearth && hearth restore /boot/firmware/house.tar && systemctl start hearth")
+    machine.serving()
+    card.plug()
+    card.until(card.radio_is("up"), JOIN_S, "the radio is up")
+    assert {device["id"]: device["name"] for device in card.devices()} == before, card.devices()
+    bulb = card.bulb(lambda bulb: bulb["available"])
+    result = machine.ask("PUT", f"/api/v1/devices/{bulb['id']}/state", {"state": "ON"}, card.token)["results"][0]
+    assert result["ok"], result
+
+
+CHECKS = [settings, boots, identity, ports, claimed, stick, chats, replugged, killed, hung, idle, cut, restored]
 
 
 @contextlib.contextmanager

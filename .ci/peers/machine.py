@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ BOOT_FILE = str(REPO / "image/boot-file")
 BOOT_S = 600  # a first boot on a busy machine without an arm64 processor takes some 2 minutes
 SHELL_S = 120  # a command in the machine
 CONNECT_S = 30
+CARD_BYTES = 8_000_000_000  # of an 8 GB card, most of which the data grows into
 TYPED_S = 5  # until what was typed is typed again
 DEBUG_SHELL = "systemd.debug_shell=hvc0 systemd.mask=serial-getty@hvc0.service"  # no login where the shell is
 
@@ -66,6 +68,7 @@ class Machine(Child):
     def renew(self):
         """The card as it was flashed."""
         copied(self.image, self.card)
+        os.truncate(self.card, CARD_BYTES)
 
     def boot(self, append="", options=()):
         """Power on, with further options of the emulator's; returns at once."""
@@ -173,6 +176,16 @@ class Machine(Child):
     def write_boot(self, path, text):
         boot_file(self.card, path, "-", input=text)
 
+    def put_boot(self, path, file):
+        """A file of this machine's onto the FAT partition."""
+        boot_file(self.card, path, file)
+
+    def fetch(self, path, token, file):
+        """What the hub gives for this path, into a file."""
+        request = urllib.request.Request(self.url + path, headers={"authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=SHELL_S) as answer, open(file, "wb") as out:
+            shutil.copyfileobj(answer, out)
+
 
 def heard(shell, pattern, until, again=b""):
     """What the machine's shell says, once it is this; what it is to be asked again until it answers."""
@@ -195,6 +208,6 @@ def copied(image, card):
 
 
 def boot_file(card, *words, **options):
-    ran = subprocess.run([BOOT_FILE, str(card), *words], capture_output=True, text=True, timeout=CONNECT_S, **options)
+    ran = subprocess.run([BOOT_FILE, str(card), *map(str, words)], capture_output=True, text=True, timeout=CONNECT_S, **options)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

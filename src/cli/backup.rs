@@ -134,7 +134,7 @@ fn told(file: &Path, bytes: u64, opened: &Opened) -> String {
 /// The backup at `path`, whole and on the disk.
 fn fetch(args: &Args, passphrase: Option<String>, path: &Path) -> anyhow::Result<()> {
     // A configuration that is wrong is no reason not to ask a hub that runs.
-    let loaded = args.config.load();
+    let loaded = args.config.load_installed();
     let opened = match &loaded {
         Ok(loaded) if loaded.config.store.path.exists() => Some((loaded, Store::open(&loaded.config.store.path))),
         _ => None,

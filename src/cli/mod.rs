@@ -136,6 +136,20 @@ impl ConfigArg {
     }
 }
 
+/// Whoever reads what a command says may stop reading, as `head` does. That is no fault of ours: the command ends, as others do there,
+/// with the code of a program that SIGPIPE has ended (128 + 13).
+fn end_when_nobody_reads() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // The words of `println!`, in the standard library.
+        let text = info.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(141);
+        }
+        tell(info);
+    }));
+}
+
 /// Runs the program. What goes wrong is said on stderr; the exit code is 0, 1 or 2 (a wrong command line).
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -147,6 +161,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if !matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+        end_when_nobody_reads();
+    }
     // The one crypto provider of the process; nobody else installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {

@@ -55,7 +55,7 @@ struct Source {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_installed()?;
     let store = &loaded.config.store.path;
     let scratch = beside(store, "restoring")?;
     let restored = restore(&args, &loaded, &scratch);

@@ -304,3 +304,14 @@ async fn a_configuration_is_checked_without_a_hub() {
     assert_eq!(run(hearth(["chekc"])).await.code(), Some(2));
     assert_eq!(run(hearth(["--help"])).await.code(), Some(0));
 }
+
+/// As `head` does when it has its lines.
+#[test]
+fn a_command_ends_quietly_when_nobody_reads_what_it_says() {
+    let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(theirs);
+    let mut command = hearth(["check"]);
+    command.stdout(std::os::fd::OwnedFd::from(ours)).stderr(std::process::Stdio::piped());
+    let ended = command.output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(141), ""));
+}

@@ -1,9 +1,10 @@
-//! The program's own pages that were needed once are given back: after the start, and now and then. A start runs through all of the program
-//! for a moment (tables, schemas, the command line), as does what is rare later (devices that come in); each page fault maps fifteen pages more,
-//! and all of them count as the hub's memory for as long as it runs, which is months.
+//! Memory that was needed once is given back: after the start, and when the hub has grown. A start runs through all of the program for a moment
+//! (tables, schemas, the command line), as does what is rare later (devices that come in); each page fault maps fifteen pages more, and what
+//! was asked of the allocator for it lies about in its heap. All of that counts as the hub's memory for as long as it runs, which is months.
 //!
-//! Nothing is freed by it at once: the system keeps what it has read of the file, and a page that is used again is mapped again, some hundred
-//! times a microsecond in all. What changes is that they belong to nobody, so that the system takes them first when it is short.
+//! Of the program's pages nothing is freed by it at once: the system keeps what it has read of the file, and a page that is used again is mapped
+//! again, some hundred times a microsecond in all. What changes is that they belong to nobody, so that the system takes them first when it
+//! is short. What the heap has free it gets at once.
 
 use std::io;
 use std::ops::Range;
@@ -17,15 +18,25 @@ const START: Duration = Duration::from_secs(5);
 /// And when all that is done on a board that is slow, too.
 const SLOW_START: Duration = Duration::from_secs(60);
 
-/// Between two times after that: seldom enough that what it costs is nothing.
-const EVERY: Duration = Duration::from_secs(600);
+/// Between two looks after that. What it costs to give back is a millisecond, once, of the next request.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
 
-/// Gives them back for as long as it is let.
+/// Growth since the last time that makes it worth while: more than what a busy hub takes of its program again.
+const GROWN: usize = 3 * 1024 * 1024;
+
+/// Gives it back for as long as it is let.
 pub async fn keep_giving_back() {
-    for pause in [START, SLOW_START].into_iter().chain(std::iter::repeat(EVERY)) {
+    let mut small = 0;
+    for pause in [START, SLOW_START].into_iter().chain(std::iter::repeat(LOOK_PERIOD)) {
         tokio::time::sleep(pause).await;
-        match tokio::task::spawn_blocking(give_back).await {
-            Ok(Ok(bytes)) => tracing::debug!(kib = bytes / 1024, "pages of the program were given back"),
+        if pause == LOOK_PERIOD && resident().is_ok_and(|bytes| bytes < small + GROWN) {
+            continue;
+        }
+        match tokio::task::spawn_blocking(|| give_back().and_then(|bytes| Ok((bytes, resident()?)))).await {
+            Ok(Ok((bytes, left))) => {
+                small = left;
+                tracing::debug!(kib = bytes / 1024, left_kib = left / 1024, "memory was given back");
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "pages of the program cannot be given back; they stay in memory");
                 return;
@@ -36,8 +47,28 @@ pub async fn keep_giving_back() {
     }
 }
 
+/// Bytes of this process that are in memory: the second number of proc_pid_statm(5), in pages.
+fn resident() -> io::Result<usize> {
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: Option<usize> = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.map(|pages| pages * rustix::param::page_size()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Free memory of the heap goes back to the system. Other C libraries than GNU's do so by themselves, or never.
+fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            /// malloc_trim(3).
+            safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
+        }
+        malloc_trim(0);
+    }
+}
+
 /// How many bytes of the program's file need not be in memory any more.
 fn give_back() -> io::Result<usize> {
+    trim_heap();
     let program = std::fs::read_link("/proc/self/exe")?;
     let smaps = std::fs::read_to_string("/proc/self/smaps")?;
     let mut bytes = 0;
@@ -132,5 +163,12 @@ Anonymous:             0 kB
         let before = table.len();
         assert!(give_back().expect("its own pages") > 1024 * 1024);
         assert_eq!(table.chars().map(char::len_utf8).sum::<usize>(), before);
+    }
+
+    #[test]
+    fn what_is_in_memory_is_known() {
+        let before = resident().expect("of this process");
+        let room = std::hint::black_box(vec![1_u8; 64 * 1024 * 1024]);
+        assert!(resident().expect("of this process") > before + room.len() / 2);
     }
 }
