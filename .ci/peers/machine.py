@@ -41,13 +41,18 @@ class Radio(Child):
         self.log = Path(folder) / "radio.log"
 
     def start(self, *options):
-        self.process = spawn([self.hub, "simulate", "--listen", f"tcp:127.0.0.1:{self.port}", *options], self.log, {})
+        self.process = spawn([self.hub, "simulate", "--listen", f"tcp:127.0.0.1:{self.port}", *options], self.log, {}, subprocess.PIPE)
         until = time.monotonic() + CONNECT_S
         while time.monotonic() < until:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), CONNECT_S):
                 return
             time.sleep(0.1)
         raise CannotStart(f"the simulated stick does not listen\n{tail(self.log)}")
+
+    def order(self, text):
+        """What `hearth simulate` takes on its standard input."""
+        self.process.stdin.write(text.encode() + b"\n")
+        self.process.stdin.flush()
 
 
 class Machine(Child):

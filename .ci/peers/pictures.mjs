@@ -20,7 +20,7 @@ try {
   await page.locator('#door[open]').waitFor();
   const code = page.locator('#door input[name=code]');
   if ((await code.inputValue()).replace('-', '') !== CODE.replace('-', '')) throw new Error(`the address has not filled in its code: ${await code.inputValue()}`);
-  await page.locator('#door input[name=name]').fill('Mina');
+  await page.locator('#door input[name=name]').fill('mina');
   await page.locator('#door input[name=password]').fill('correct horse battery');
   await shot('claim');
   await page.locator('#door .enter').click();
@@ -41,6 +41,9 @@ try {
   await page.locator('#message').press('Enter');
   await page.locator(`#rooms li[data-name="${name}"] .switch[aria-checked="true"]`).first().waitFor();
   await shot('say');
+} catch (error) {
+  await browser.contexts()[0]?.pages()[0]?.screenshot({ path: path.join(SHOTS, 'failed.png') });
+  throw error;
 } finally {
   await browser.close();
 }

@@ -109,9 +109,9 @@ class Hub(Child):
             raise AssertionError(f"the hub was still there {STOP_S} s after SIGTERM") from None
 
 
-def spawn(argv, log, env):
+def spawn(argv, log, env, stdin=subprocess.DEVNULL):
     with open(log, "ab") as out:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | env, preexec_fn=die_with_parent)
+        return subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=out, env=os.environ | env, preexec_fn=die_with_parent)
 
 
 def die_with_parent():

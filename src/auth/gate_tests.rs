@@ -205,7 +205,7 @@ async fn the_first_claim_makes_one_owner() {
     assert!(house.gate.is_claimable().await.expect("readable"));
     let claim = async |code: &str, name: &str| house.gate.claim(HOME, code, name, None).await;
     let code = house.code();
-    for bad in ["house", "Ann", ""] {
+    for bad in ["house", "A\nnn", ""] {
         assert!(claim(&code, bad).await.is_err(), "{bad:?}");
     }
     assert_eq!(claim("2222-2222", "ann").await.expect_err("wrong"), Refused::WrongCode);
@@ -253,6 +253,28 @@ async fn a_password_opens_and_guessing_it_takes_time() {
     let none = Change { password: Some(None), ..Change::default() };
     house.gate.change_user("ann", none, None).await.expect("a write");
     assert_eq!(login("ann", "correct horse").await.expect_err("none"), Refused::WrongPassword);
+}
+
+/// People type their name as they write it.
+#[tokio::test]
+async fn a_name_is_a_name_however_it_is_typed() {
+    let house = house(Auth::Required);
+    let password = || Secret::new("correct horse");
+    let (user, _) = house.gate.claim(HOME, &house.code(), "Grand-mère", Some(password())).await.expect("a name");
+    assert_eq!((&*user.name, user.display_name.as_deref()), ("grand-mere", Some("Grand-mère")));
+    for typed in ["grand-mere", "GRAND-MÈRE", " Grand-mère "] {
+        let (found, _) = house.gate.by_password(HOME, typed, password()).await.expect("her password");
+        assert_eq!(found.name, user.name, "{typed}");
+    }
+    let from = |last: u8| IpAddr::from([192, 168, 7, last]);
+    for address in 1..=2 {
+        for typed in ["grand-mere", "Grand-Mere", "grand-mère", "GRAND-MERE", "Grand-mère"] {
+            let wrong = house.gate.by_password(from(address), typed, Secret::new("wrong one")).await;
+            assert_eq!(wrong.expect_err("wrong"), Refused::WrongPassword, "{typed}");
+        }
+    }
+    let another = house.gate.by_password(from(3), "GRAND-mere", password()).await;
+    assert!(matches!(another, Err(Refused::TooMany { .. })), "one account is guessed at, however it is typed");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod claim;
 pub mod code_file;
 mod directory;
 mod gate;
+mod login_name;
 pub mod password;
 mod people;
 mod permission;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::auth::directory::is_active_owner;
 use crate::auth::gate::{Gate, is_free_name};
+use crate::auth::login_name;
 use crate::auth::refused::Refused;
 use crate::auth::throttle::Guesser;
 use crate::auth::{password, token};
@@ -12,7 +13,7 @@ use crate::common::ids;
 use crate::common::secret::Secret;
 use crate::common::time::UnixMillis;
 use crate::common::who::Role;
-use crate::store::{Token, User, UserProfile, WriteError};
+use crate::store::{LABEL_BYTES_MAX, Token, User, UserProfile, WriteError};
 
 /// Tokens of one user.
 pub const TOKENS_OF_USER_MAX: usize = 64;
@@ -71,12 +72,13 @@ pub struct Created {
 }
 
 impl Gate {
-    /// The first owner of a hub that nobody owns, by the code that it has shown.
+    /// The first owner of a hub that nobody owns, by the code that it has shown. `called` is how somebody is called, of which the account's
+    /// name is made.
     pub async fn claim(
         &self,
         from: IpAddr,
         code: &str,
-        name: &str,
+        called: &str,
         password: Option<Secret>,
     ) -> Result<(User, Created), Refused> {
         let _alone = self.shared.writing.lock().await;
@@ -86,7 +88,12 @@ impl Gate {
         if !self.is_claimable().await? {
             return Err(Refused::NotClaimable("somebody owns it already"));
         }
-        let new = NewUser { password, ..NewUser::new(name, Role::Owner) };
+        let Some((name, display_name)) = login_name::of_new(called) else {
+            let text = format!("name: how you are called, 1 to {LABEL_BYTES_MAX} bytes on one line");
+            return Err(Refused::Invalid(text));
+        };
+        let name = name.as_str();
+        let new = NewUser { password, display_name, ..NewUser::new(name, Role::Owner) };
         // Before the code is used up: a name that cannot be is no reason to ask for another code.
         check(&new)?;
         if self.shared.store.get::<User>(name).await?.is_some() {
@@ -101,11 +108,14 @@ impl Gate {
         Ok((user, created))
     }
 
-    /// A token for whoever knows a user's password.
-    pub async fn by_password(&self, from: IpAddr, name: &str, password: Secret) -> Result<(User, Created), Refused> {
+    /// A token for whoever knows a user's password. `called` is the account's name, or what its user is called.
+    pub async fn by_password(&self, from: IpAddr, called: &str, password: Secret) -> Result<(User, Created), Refused> {
+        let users = self.shared.store.list::<User>().await?;
+        let found = login_name::meant(called, &users).cloned();
+        // However it is typed, it is one account that is guessed at.
+        let name = found.as_ref().map_or(called, |user| &user.name);
         let by = [Guesser::address(from), Guesser::User(name.chars().take(64).collect::<String>().into())];
         self.guess(&by)?;
-        let found = self.shared.store.get::<User>(name).await?;
         let kept = found.as_ref().and_then(|user| user.password_hash.clone());
         let is_right = self.shared.hasher.verify(password.expose().to_owned(), kept).await?;
         let Some(user) = found.filter(|_| is_right) else { return Err(Refused::WrongPassword) };
@@ -115,8 +125,8 @@ impl Gate {
         }
         let _alone = self.shared.writing.lock().await;
         let expires_at_ms = self.now().unix_ms + LOGIN_DAYS * DAY_MS;
-        self.make_room(name).await?;
-        let created = self.add_token(name, "sign-in", Some(expires_at_ms)).await?;
+        self.make_room(&user.name).await?;
+        let created = self.add_token(&user.name, "sign-in", Some(expires_at_ms)).await?;
         Ok((user, created))
     }
 

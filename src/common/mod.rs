@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod files;
+pub mod fold;
 pub mod hex;
 pub mod ids;
 pub mod json_text;

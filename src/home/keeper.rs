@@ -97,16 +97,20 @@ impl Keeper {
         self.0.with(|home| home.find_scene(who, which).cloned())
     }
 
-    /// How the sources are.
+    /// How the sources are. Once one is up, those that are not and have no device are left out: the hub has looked for whichever there is, and
+    /// nobody misses the others.
     pub fn radios(&self) -> Vec<Radio> {
         self.0.with(|home| {
+            let is_up = |source: &Source| source.status == RadioStatus::Up;
+            let one_is_up = home.sources.iter().any(is_up);
             let radio = |(at, source): (usize, &Source)| Radio {
                 backend: source.backend,
                 status: source.status.clone(),
                 devices: home.count_of(at),
                 pairing_seconds_left: source.pairing_seconds_left,
             };
-            home.sources.iter().enumerate().map(radio).collect()
+            let is_told = |(at, source): &(usize, &Source)| !one_is_up || is_up(source) || home.count_of(*at) > 0;
+            home.sources.iter().enumerate().filter(is_told).map(radio).collect()
         })
     }
 

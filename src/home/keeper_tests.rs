@@ -590,3 +590,22 @@ async fn who_has_no_radio_is_told_what_to_do() {
     assert_eq!(house.keeper.read(&owner(), "bulb", &["state".into()]).await, Ok(fields(json!({"state": 1}))));
     assert_eq!(house.keeper.read(&owner(), "bulb", &["x".into()]).await.expect_err("none").code, ErrorCode::BadRequest);
 }
+
+#[tokio::test]
+async fn of_radios_that_were_looked_for_those_that_are_not_there_are_nobodys_business_once_one_is_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("hearth.redb")).expect("a store");
+    let (stick, broker) = (Script::new(Backend::Zigbee), Script::new(Backend::Zigbee2mqtt));
+    let keeper = Keeper::start(store, vec![stick.clone(), broker.clone()]).await.expect("a house");
+    let told = |keeper: &Keeper| keeper.radios().iter().map(|radio| radio.backend).collect::<Vec<_>>();
+    assert_eq!(told(&keeper), [Backend::Zigbee, Backend::Zigbee2mqtt], "either may come");
+    let down = || SourceEvent::Radio(RadioStatus::Down { why: "no broker".into() });
+    broker.tell(down()).await;
+    stick.begin(Vec::new()).await;
+    settled(&keeper, |keeper| told(keeper) == [Backend::Zigbee]).await;
+    broker.begin(vec![bulb("0x1")]).await;
+    settled(&keeper, |keeper| keeper.devices().len() == 1).await;
+    broker.tell(down()).await;
+    settled(&keeper, |keeper| keeper.radios().iter().any(|radio| radio.status != RadioStatus::Up)).await;
+    assert_eq!(told(&keeper).len(), 2, "its devices are missed");
+}

@@ -19,7 +19,7 @@ pub(super) const RUNNING_MS: u64 = 1_000;
 /// Points that wait to be written. Past it new ones are dropped: the disk has not answered for minutes.
 pub const WAITING_MAX: usize = 100_000;
 
-/// Points after which whoever writes is woken before its minute is over.
+/// Points after which whoever writes is woken before its time.
 pub const WAITING_MANY: usize = 20_000;
 
 /// Properties of one device that have a history.

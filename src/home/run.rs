@@ -44,8 +44,9 @@ const REGROUP_WAIT: Duration = Duration::from_secs(300);
 /// After a change groups are looked at when it has been quiet for so long: an owner moves several lamps to a room.
 const REGROUP_QUIET: Duration = Duration::from_secs(2);
 
-/// How often what is new is written: a crash loses this much, and a memory card bears it for years.
-pub(super) const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// How often what devices told is written: a crash loses this much of it, and a memory card bears it for years. With thirty devices a save
+/// is some 90 kB, most of it pages of the store around what is new; once a minute that were 5 MB an hour.
+pub(super) const SAVE_EVERY: Duration = Duration::from_secs(180);
 
 /// A new name is written soon.
 const RECORDS_QUIET: Duration = Duration::from_millis(200);
@@ -214,7 +215,7 @@ async fn write_records(shared: Arc<Shared>) {
     }
 }
 
-/// Writes states and history, at most once a minute unless very much waits.
+/// Writes states and history now and then, sooner where very much waits.
 async fn save(shared: Arc<Shared>) {
     loop {
         tokio::select! {

@@ -16,7 +16,6 @@ mod crash;
 mod disks;
 mod export;
 mod feed;
-mod fold;
 mod history;
 mod messages;
 mod migrate;
@@ -67,7 +66,7 @@ pub use names::{GivenName, NAMES_AT_ONCE_MAX};
 pub use open::OpenError;
 pub use parts::{PARTS_BYTES_MAX, PARTS_MAX, StoredPart, TOOL_RESULT_BYTES_MAX, VERBATIM_BYTES_MAX};
 pub use profiles::{CONTEXT_TOKENS_DEFAULT, DEFAULT_PROFILE, ModelProfile, PROFILES_MAX};
-pub use records::{NAME_BYTES_MAX, Record};
+pub use records::{NAME_BYTES_MAX, Record, is_name};
 pub use rooms::{
     ALIASES_MAX, DEVICES_MAX, DeviceRecord, GROUPS_MAX, Group, HOME_NAME_CHARS_MAX, MEMBERS_MAX, ROOMS_MAX, Room,
     SCENES_MAX, Scene, SceneSetting, is_home_name,
@@ -77,7 +76,7 @@ pub use servers::{DESCRIPTION_BYTES_MAX, ServerRecord, ToolOverlay, is_tool_name
 pub use settings::Setting;
 pub use sign_ins::SignIn;
 pub use usage::{UsageKey, UsageSum};
-pub use users::{Token, User, UserProfile};
+pub use users::{LABEL_BYTES_MAX, Token, User, UserProfile};
 pub use zigbee::{ZIGBEE_BACKUPS_MAX, ZIGBEE_DOCUMENT_BYTES_MAX, ZigbeeBackup, ZigbeeChange, ZigbeeSaved};
 
 use bounds::Bounds;

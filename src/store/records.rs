@@ -188,7 +188,7 @@ fn described<R: Record>(key: &str) -> String {
 }
 
 /// Whether `name` may be the name of a record: 1 to 64 of `[a-z0-9_-]`.
-pub(super) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }

@@ -4,10 +4,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fold::{fold, words};
 use super::tables::CONVERSATIONS_BY_TIME;
 use super::{PAGE_LEN_MAX, ReadError, Snapshot, Store, UnixMillis, WriteError};
 use crate::common::chat::Role;
+use crate::common::fold::{fold, words};
 
 /// Bytes of messages that one call goes through: some tens of milliseconds of a slow machine.
 const SEARCH_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -10,6 +10,8 @@ import { Pictures } from './pictures.js';
 const SPOKEN_CHARS_MAX = 4000; // what a screen reader is given at the end of an answer
 const COPIED_MS = 1500;
 
+let lastNotice = ''; // what was told with an answer before is not told again with each
+
 export class Answer {
   #body;
   #thoughts;
@@ -51,7 +53,7 @@ export class Answer {
     if (typeof data !== 'string' || data === '') return;
     if (type === 'text') this.#addText(data);
     else if (type === 'reasoning') this.#addThought(data);
-    else if (type === 'notice') this.#body.before(make('p', 'notice', data));
+    else if (type === 'notice' && data !== lastNotice) this.#body.before(make('p', 'notice', (lastNotice = data)));
   }
 
   /** A picture, or a preview of one. */

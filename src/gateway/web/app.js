@@ -119,7 +119,7 @@ function heard(event) {
   if (reread || (topic === 'rooms' && !snapshot)) return look();
   if (kind === 'device') house.device(key, deleted ? null : record, deleted ? null : changes);
   else if (kind === 'pairing' && record) pairing.heard(record);
-  else if (kind === 'radio' && record) showRadio(record);
+  else if (kind === 'radio' && record) showRadio(key, record);
   showHouse();
 }
 
@@ -134,11 +134,21 @@ function look() {
 
 let lookTimer = 0;
 
-/** A radio that works is nobody's business. */
-function showRadio({ status, why }) {
-  const isFine = status === 'up' || status === 'absent';
+const radios = new Map(); // backend → how it is
+
+/** A radio that works is nobody's business; where the hub looks for several, one is enough, and a stick is what is told of first. */
+function showRadio(backend, record) {
+  radios.set(backend, record);
+  const all = [...radios.values()];
+  const shown = all.find(({ status }) => status === 'starting') ?? radios.get('zigbee') ?? record;
+  const isFine = all.some(({ status }) => status === 'up');
   $('radio').hidden = isFine;
-  $('radio').textContent = isFine ? '' : status === 'starting' ? 'The radio is starting.' : `The radio does not work: ${why}`;
+  $('radio').textContent = isFine ? '' : radioText(shown);
+}
+
+function radioText({ status, why }) {
+  if (status === 'starting') return 'The radio is starting.';
+  return status === 'absent' ? `There is no radio yet: ${why}` : `The radio does not work: ${why}`;
 }
 
 let houseWish = null; // what the user wants to see, once they have said it

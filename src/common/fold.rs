@@ -2,7 +2,7 @@
 //! not know stays as it is. Pure.
 
 /// The letters of `word` in lower case and without accents.
-pub(super) fn fold(word: &str, into: &mut String) {
+pub fn fold(word: &str, into: &mut String) {
     into.clear();
     for letter in word.chars() {
         if letter.is_ascii() {
@@ -24,7 +24,7 @@ pub(super) fn fold(word: &str, into: &mut String) {
 }
 
 /// The words of a text, each with the byte where it begins: letters and digits, and the accents upon them.
-pub(super) fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_of_a_word = |letter: char| letter.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&letter);
     let mut at = 0;
     std::iter::from_fn(move || {
