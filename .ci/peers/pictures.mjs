@@ -12,7 +12,7 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-bac
 const { chromium } = (await import(pathToFileURL(PLAYWRIGHT_AT))).default;
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 try {
-  const page = await browser.newPage({ viewport: { width: 960, height: 640 } });
+  const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
   page.setDefaultTimeout(STEP_MS);
   const shot = (name) => page.screenshot({ path: path.join(SHOTS, `${name}.png`) });
 
@@ -20,7 +20,7 @@ try {
   await page.locator('#door[open]').waitFor();
   const code = page.locator('#door input[name=code]');
   if ((await code.inputValue()).replace('-', '') !== CODE.replace('-', '')) throw new Error(`the address has not filled in its code: ${await code.inputValue()}`);
-  await page.locator('#door input[name=name]').fill('mina');
+  await page.locator('#door input[name=name]').fill('Mina');
   await page.locator('#door input[name=password]').fill('correct horse battery');
   await shot('claim');
   await page.locator('#door .enter').click();
@@ -33,7 +33,7 @@ try {
   await shot('add-device');
   const lamp = page.locator('#rooms li:has(input[aria-label$="brightness"])').first();
   await lamp.waitFor({ timeout: JOIN_MS });
-  await page.locator('#rooms li').nth(3).waitFor({ timeout: JOIN_MS });
+  for (let i = 0; i < 3; i += 1) await page.locator('#pairing li[data-state=done]').nth(i).waitFor({ timeout: JOIN_MS });
   await page.locator('#pair').click();
 
   const name = await lamp.getAttribute('data-name');

@@ -17,7 +17,7 @@ from machine import REPO, Machine, Radio
 BROWSER_S = 600
 SCREEN_S = 300
 SETTLE_S = 5
-DEVICES = "bulb,climate,contact,remote"
+DEVICES = "bulb,plug,climate"
 
 
 def screen(folder):

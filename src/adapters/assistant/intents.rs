@@ -88,7 +88,8 @@ pub const INTENTS: &[Intent] = &[
         },
         say: |_| {
             "Say what I should switch, such as \"turn on the kitchen lamp\" or \"all lights off in the kitchen\", or ask me how the \
-             devices are, for the time or for the date. For free conversation, give the hub a language model, as config.yaml \
+             devices are, for the time or for the date. I also give names and rooms: \"rename Bulb to kitchen lamp\", \"make a room \
+             called Attic\", \"put the kitchen lamp into the kitchen\". For free conversation, give the hub a language model, as config.yaml \
              describes under providers."
                 .to_owned()
         },

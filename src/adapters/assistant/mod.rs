@@ -5,6 +5,7 @@ mod deed;
 mod hear;
 mod house;
 mod intents;
+mod naming;
 mod question;
 mod talk;
 mod vocabulary;
@@ -195,7 +196,7 @@ mod tests {
         > who are you
         I am the small assistant built into Hearth, the service of this hub. I work without the internet and I am no language model.
         > help
-        Say what I should switch, such as "turn on the kitchen lamp" or "all lights off in the kitchen", or ask me how the devices are, for the time or for the date. For free conversation, give the hub a language model, as config.yaml describes under providers.
+        Say what I should switch, such as "turn on the kitchen lamp" or "all lights off in the kitchen", or ask me how the devices are, for the time or for the date. I also give names and rooms: "rename Bulb to kitchen lamp", "make a room called Attic", "put the kitchen lamp into the kitchen". For free conversation, give the hub a language model, as config.yaml describes under providers.
         > Please turn on the kitchen lights.
         I cannot do that: from here I have no way to the devices of the house, so nothing was switched or measured.
         > Is the garage door open?

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::hear::Heard;
 use super::house::{Device, Group, House, NAMES_MAX, Room, and_more, joined};
+use super::naming::{self, Naming};
 use super::question::{Measure, Question, STATES};
 use super::vocabulary::{POLITE, VERBS, WARMTH};
 use super::wish::{self, Wish};
@@ -16,6 +17,8 @@ pub const LIST: &str = "devices_list";
 pub const SET: &str = "devices_set";
 const ROOMS: &str = "rooms_list";
 const GROUPS: &str = "groups_list";
+const RENAME: &str = "devices_rename";
+const ROOM: &str = "rooms_set";
 
 /// Pages of `devices.list` that are read in one turn: a turn has 12 rounds (`mcp.tool_rounds`), and the last ones are for doing it.
 const PAGES_MAX: usize = 8;
@@ -66,11 +69,12 @@ struct Fault {
 /// The next step of the turn that the last of the user's messages began.
 pub fn next(messages: &[Message]) -> Next {
     let Some(at) = messages.iter().rposition(|message| message.role == Role::User) else { return Next::Nothing };
-    let heard = Heard::new(&messages[at].text());
+    let text = messages[at].text();
+    let heard = Heard::new(&text);
     let results: Vec<&ToolResult> =
         messages[at + 1..].iter().flat_map(|message| &message.parts).filter_map(result).collect();
     if results.is_empty() {
-        return match wish::may_be_about_the_house(&heard) {
+        return match wish::may_be_about_the_house(&heard) || naming::may_be_meant(&text) {
             true => Next::Call(vec![list(None), named(ROOMS), named(GROUPS)]),
             false => Next::Nothing,
         };
@@ -83,10 +87,21 @@ pub fn next(messages: &[Message]) -> Next {
     if !done.is_empty() {
         return Next::Say(said_of_all(&done, &house));
     }
+    let named: Vec<&&ToolResult> = results.iter().filter(|result| [RENAME, ROOM].contains(&&*result.name)).collect();
+    if !named.is_empty() {
+        let is_move = matches!(naming::naming(&text, &house), Some(Naming::Move(..)));
+        let said: Vec<_> = named.into_iter().map(|result| said_of_naming(result, is_move)).collect();
+        return Next::Say(said.join(" "));
+    }
     if let Some(cursor) = &house.next_cursor
         && results.iter().filter(|result| result.name == LIST).count() < PAGES_MAX
     {
         return Next::Call(vec![list(Some(cursor))]);
+    }
+    match naming::naming(&text, &house) {
+        Some(Naming::Unclear(why)) => return Next::Say(why),
+        Some(naming) => return Next::Call(to_name(naming, &house)),
+        None => {}
     }
     let before = messages[..at].iter().rfind(|message| message.role == Role::User).map(Message::text);
     match wish::wish(&with_names(heard, before.as_deref(), &house), &house) {
@@ -102,6 +117,41 @@ pub fn next(messages: &[Message]) -> Next {
         Wish::Tell(question) => Next::Say(answer(&question, &house)),
         Wish::Unclear(why) => Next::Say(why),
         Wish::Other => Next::Nothing,
+    }
+}
+
+/// The calls that give names and rooms.
+fn to_name(naming: Naming, house: &House) -> Vec<(&'static str, Map<String, Value>)> {
+    let arguments =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let id = |device: usize| house.devices[device].id.as_str();
+    match naming {
+        Naming::Rename(device, name) => vec![(RENAME, arguments(&[("device", id(device)), ("name", &name)]))],
+        Naming::Move(devices, room) => {
+            devices.into_iter().map(|device| (RENAME, arguments(&[("device", id(device)), ("room", &room)]))).collect()
+        }
+        Naming::NewRoom(name) => vec![(ROOM, arguments(&[("room", &name)]))],
+        Naming::Unclear(_) => Vec::new(),
+    }
+}
+
+/// What `devices.rename` and `rooms.set` answer, as far as it is read.
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    #[serde(default)]
+    room: Option<String>,
+}
+
+fn said_of_naming(result: &ToolResult, is_move: bool) -> String {
+    if result.is_error {
+        return format!("That did not work: {}", result.content);
+    }
+    match serde_json::from_str::<Named>(&result.content) {
+        Ok(Named { name, .. }) if result.name == ROOM => format!("There is a room called {name} now."),
+        Ok(Named { name, room: Some(room) }) if is_move => format!("{name} is in {room} now."),
+        Ok(Named { name, .. }) => format!("It is called {name} now."),
+        Err(_) => "I could not read what came of it: look at the list of devices.".into(),
     }
 }
 

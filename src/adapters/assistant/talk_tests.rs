@@ -207,3 +207,29 @@ fn small_talk_is_none_of_its_business() {
     assert_eq!(after("Tell me a joke", &[]), Next::Nothing);
     assert_eq!(next(&[]), Next::Nothing);
 }
+
+#[test]
+fn a_device_gets_its_name_and_its_room_by_the_tool_for_it() {
+    let list = devices();
+    let listed: &[(&str, &str, bool)] = &[(LIST, &list, false)];
+    let called = |text: &str| match after(text, &[listed]) {
+        Next::Call(calls) => json!(calls),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(
+        called("rename the worktop to Spice shelf"),
+        json!([[RENAME, {"device": "0x2", "name": "Spice shelf"}]])
+    );
+    assert_eq!(called("put the worktop into the bedroom"), json!([[RENAME, {"device": "0x2", "room": "Bedroom"}]]));
+    assert_eq!(called("make a room called Attic"), json!([[ROOM, {"room": "Attic"}]]));
+    let told = json!({"id": "0x2", "name": "Spice shelf", "room": "Kitchen"}).to_string();
+    let done = |text: &str, tool: &'static str, answer: &str, is_error: bool| {
+        after(text, &[listed, &[(tool, answer, is_error)]])
+    };
+    assert_eq!(done("rename the worktop to Spice shelf", RENAME, &told, false), say("It is called Spice shelf now."));
+    assert_eq!(done("put the worktop into the kitchen", RENAME, &told, false), say("Spice shelf is in Kitchen now."));
+    let room = json!({"id": "attic", "name": "Attic"}).to_string();
+    assert_eq!(done("make a room called Attic", ROOM, &room, false), say("There is a room called Attic now."));
+    let refused = done("rename the worktop to x", RENAME, "forbidden", true);
+    assert_eq!(refused, say("That did not work: forbidden"));
+}
