@@ -86,6 +86,9 @@ pub(super) struct Remembered {
     pub info: DeviceInfo,
 }
 
+/// By how much what a source remembers of a device has to be older than what was heard of it to count for less: the two clocks are not read at once.
+const OLDER_MS: u64 = 60_000;
+
 impl Home {
     pub fn new(backends: impl IntoIterator<Item = Backend>) -> Home {
         let status = || RadioStatus::Absent { why: "Nobody has looked yet.".into() };
@@ -208,7 +211,12 @@ impl Home {
         let DeviceInfo { id, name, state: newest, .. } = info;
         let mut state = before.map(|here| here.device.state.clone()).unwrap_or_default();
         let mut changes = Map::new();
-        told::overlay(&mut state, without_events(newest), |property, value| {
+        // What a source remembers may be older than what was heard of it, and is then but for what nobody knows.
+        let heard = before.and_then(|here| here.device.last_seen_ms);
+        let is_older = heard.zip(info.last_seen_ms).is_some_and(|(heard, remembered)| heard > remembered + OLDER_MS);
+        let mut newest = without_events(newest);
+        newest.retain(|property, _| !is_older || !state.contains_key(property));
+        told::overlay(&mut state, newest, |property, value| {
             changes.insert(property.into(), value.clone());
         });
         let device = Device {
@@ -226,7 +234,7 @@ impl Home {
             interviewed: info.interviewed,
             supported: info.supported,
             is_router: info.is_router,
-            last_seen_ms: info.last_seen_ms.or_else(|| before.and_then(|here| here.device.last_seen_ms)),
+            last_seen_ms: if is_older { heard } else { info.last_seen_ms.or(heard) },
             domains: told::domains(&capabilities),
             capabilities,
             state,

@@ -266,3 +266,23 @@ proptest! {
         }
     }
 }
+
+/// After a crash the stick's own memory of a device may be half an hour old, and the house's three minutes.
+#[test]
+fn what_a_source_remembers_counts_for_less_than_what_was_heard_since() {
+    let mut home = home(Vec::new());
+    let sensor = |state: Value, last_seen_ms: UnixMillis| DeviceInfo {
+        state: fields(state),
+        last_seen_ms: Some(last_seen_ms),
+        ..climate("0x5")
+    };
+    home.remember(Remembered { backend: Backend::Zigbee, info: sensor(json!({ "temperature": 21 }), 5_000_000) });
+    let tell = |home: &mut Home, info: DeviceInfo| home.handle(0, SourceEvent::All(vec![info]), 6_000_000);
+    tell(&mut home, sensor(json!({ "temperature": 17, "humidity": 40 }), 4_000_000));
+    assert_eq!(state(&home, "0x5"), fields(json!({ "temperature": 21, "humidity": 40 })));
+    assert_eq!(home.device(&id("0x5")).expect("there").last_seen_ms, Some(5_000_000));
+    tell(&mut home, sensor(json!({ "temperature": 18 }), 5_000_000 - OLDER_MS));
+    assert_eq!(state(&home, "0x5")["temperature"], 18, "two clocks are not read at once");
+    tell(&mut home, sensor(json!({ "temperature": 19 }), 5_500_000));
+    assert_eq!(state(&home, "0x5")["temperature"], 19);
+}

@@ -34,8 +34,9 @@ pub const HOUSEKEEPING: Duration = Duration::from_secs(20);
 /// Of one that sleeps: until it says something.
 pub const HOUSEKEEPING_ASLEEP: Duration = Duration::from_secs(90);
 
-/// Changes of state alone wait so long for the disk: an SD card wears out by being written.
-pub const WRITE_BEHIND: Duration = Duration::from_secs(300);
+/// What a device told waits so long for the disk: an SD card wears out by being written, and the house keeps values of its own, which are
+/// written sooner.
+pub const WRITE_BEHIND: Duration = Duration::from_secs(30 * 60);
 
 /// Messages by which a device is asked for all that it can tell; the rest it tells by itself.
 const REFRESH_MAX: usize = 12;

@@ -399,8 +399,9 @@ impl Network {
         let is_due = |device: &&Device| {
             device.dirty_since.is_some_and(|since| now.saturating_duration_since(since) >= WRITE_BEHIND)
         };
-        let due: Vec<Ieee> = self.core.table.iter().filter(is_due).map(Device::ieee).collect();
-        due.into_iter().for_each(|ieee| self.core.persist(ieee));
+        if self.core.table.iter().any(|device| is_due(&device)) {
+            self.persist_all();
+        }
         let late: Vec<Tag> = self.backups.iter().filter(|(_, (_, until))| *until <= now).map(|(tag, _)| *tag).collect();
         for tag in late {
             if let Some((id, _)) = self.backups.remove(&tag) {
@@ -412,9 +413,14 @@ impl Network {
 
     /// Before the end: what the disk does not have yet.
     pub fn handle_shutdown(&mut self) {
-        let dirty = |device: &&Device| device.dirty_since.is_some();
-        let due: Vec<Ieee> = self.core.table.iter().filter(dirty).map(Device::ieee).collect();
-        due.into_iter().for_each(|ieee| self.core.persist(ieee));
+        self.persist_all();
+    }
+
+    /// All together, since a write costs as much for one as for many.
+    fn persist_all(&mut self) {
+        let is_dirty = |device: &&Device| device.dirty_since.is_some();
+        let dirty: Vec<Ieee> = self.core.table.iter().filter(is_dirty).map(Device::ieee).collect();
+        dirty.into_iter().for_each(|ieee| self.core.persist(ieee));
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
