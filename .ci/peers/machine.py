@@ -84,7 +84,11 @@ class Machine(Child):
         words += ["-device", "usb-redir,bus=usb.0,chardev=stick"]
         words += ["-chardev", f"socket,id=shell,path={self.folder}/shell,server=on,wait=off"]
         words += ["-device", "virtio-serial", "-device", "virtconsole,chardev=shell"]
-        environment = {"HEARTH_PORT": str(self.port), "HEARTH_APPEND": f"{DEBUG_SHELL} {append}"}
+        # What it leaves where its power is cut is gone with the next start.
+        emulator = self.folder / "emulator"
+        shutil.rmtree(emulator, ignore_errors=True)
+        emulator.mkdir()
+        environment = {"HEARTH_PORT": str(self.port), "HEARTH_APPEND": f"{DEBUG_SHELL} {append}", "TMPDIR": str(emulator)}
         self.booted_at = time.monotonic()
         # A session of its own: the emulator is a child of the script, and a power cut is for both.
         with open(self.log, "ab") as out:
