@@ -27,7 +27,7 @@ pub struct Door {
 pub struct Claim {
     /// Eight letters and digits; case, blanks and the dash do not count.
     pub code: String,
-    /// The owner's name: 1 to 64 of `[a-z0-9_-]`.
+    /// How the owner is called, 1 to 128 bytes; the account's name (`user` of the answer) is made of it: "Grand-mère" is `grand-mere`.
     pub name: String,
     /// 8 to 256 bytes; absent: the token alone opens.
     #[serde(default)]

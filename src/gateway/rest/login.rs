@@ -16,6 +16,7 @@ use crate::gateway::respond::{self, Response};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Login {
+    /// The account's name, or how its user is called; case and accents do not count.
     pub name: String,
     pub password: String,
 }
