@@ -26,6 +26,7 @@ WATCHDOG_S = 180  # 30 s without a word, then a start anew
 CUTS = 20
 DEVICES = 3
 IDLE_S = 60
+SETTLE_S = 120  # after its start the hub gives back what it needed for that, within a minute
 SYSTEM_MIB_MAX = 160
 HUB_MB = 12
 
@@ -259,6 +260,7 @@ def idle(card):
         ticks = run(f"cut -d' ' -f14,15 /proc/{pid}/stat").split()
         return sum(map(int, ticks)), int(run("cut -d' ' -f1- /sys/block/vda/stat").split()[6])  # 1/100 s, sectors
 
+    time.sleep(SETTLE_S)
     pss_mb = int(re.search(r"^Pss:\s+(\d+) kB", run(f"cat /proc/{pid}/smaps_rollup"), re.MULTILINE)[1]) / 1000
     memory = dict(re.findall(r"^(\w+):\s+(\d+) kB", run("cat /proc/meminfo"), re.MULTILINE))
     system_mib = (int(memory["MemTotal"]) - int(memory["MemAvailable"])) / 1024
