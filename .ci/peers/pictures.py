@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import socket
 import struct
 import subprocess
@@ -12,10 +11,10 @@ import time
 import zlib
 from pathlib import Path
 
-from machine import REPO, Machine, Radio
+from card import Card
+from machine import REPO
 
 BROWSER_S = 600
-SCREEN_S = 300
 SETTLE_S = 5
 DEVICES = "bulb,plug,climate"
 
@@ -49,16 +48,6 @@ def png(width, height, rows):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def code_of(machine):
-    until = time.monotonic() + SCREEN_S
-    while time.monotonic() < until:
-        text = machine.run("cat /boot/firmware/hearth-report.txt || true")
-        if code := re.search(r"\b[2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4}\b", text):
-            return code[0]
-        time.sleep(2)
-    raise AssertionError("no report with a code")
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--image", required=True)
@@ -67,21 +56,22 @@ def main():
     options = parser.parse_args()
     Path(options.to).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        radio = Radio(options.native_hub, folder)
-        machine = Machine(options.image, folder, radio)
+        card = Card(options, folder)
+        machine = card.machine
         try:
-            radio.start("--devices", DEVICES)
+            card.radio.start("--devices", DEVICES)
             display = ["-device", "virtio-gpu-pci,xres=1280,yres=720", "-monitor", f"unix:{folder}/monitor,server=on,wait=off"]
             machine.boot(options=display).serving()
-            code = code_of(machine)
+            _, code = card.report()
             time.sleep(SETTLE_S)
             (Path(options.to) / "screen.png").write_bytes(png(*screen(folder)))
-            with machine.stick():
-                environment = os.environ | {"HUB_URL": machine.url, "CODE": code, "SHOTS": options.to}
-                subprocess.run(["node", REPO / ".ci/peers/pictures.mjs"], env=environment, timeout=BROWSER_S, check=True)
+            card.plug()
+            environment = os.environ | {"HUB_URL": machine.url, "CODE": code, "SHOTS": options.to}
+            subprocess.run(["node", REPO / ".ci/peers/pictures.mjs"], env=environment, timeout=BROWSER_S, check=True)
         finally:
+            card.pull()
             machine.cut()
-            radio.kill()
+            card.radio.kill()
     return 0
 
 

@@ -3,7 +3,7 @@
 use crate::common::fold::fold;
 use crate::store::{LABEL_BYTES_MAX, NAME_BYTES_MAX, User, is_name};
 
-/// What is called somebody whose name has no letter that an account's name may have.
+/// The account's name for somebody in whose name there is no letter that such a name may have.
 const UNWRITTEN: &str = "owner";
 
 /// The account's name for a typed one, and the typed one as its display name where it is another. No letter of a name is lost: `None` where it is
@@ -27,9 +27,9 @@ pub(super) fn meant<'a>(typed: &str, users: &'a [User]) -> Option<&'a User> {
     if let Some(user) = users.iter().find(|user| user.name == typed) {
         return Some(user);
     }
-    let sought = folded(typed);
+    let (name, sought) = (plain(typed), folded(typed));
     let is_called = |user: &&User| {
-        user.name == sought || user.display_name.as_deref().is_some_and(|name| folded(name.trim()) == sought)
+        user.name == name || user.display_name.as_deref().is_some_and(|name| folded(name.trim()) == sought)
     };
     let mut called = users.iter().filter(is_called);
     called.next().filter(|_| called.next().is_none())
@@ -94,14 +94,20 @@ mod tests {
 
     #[test]
     fn whoever_was_called_so_is_found_as_they_type_it() {
-        let users =
-            [user("mina", Some("Mina")), user("owner", Some("Мина")), user("ann", None), user("bo", Some("Ann"))];
+        let users = [
+            user("mina", Some("Mina")),
+            user("owner", Some("Мина")),
+            user("ann", None),
+            user("bo", Some("Ann")),
+            user("jean-luc", Some("Jean  Luc!")),
+        ];
         let found = |typed: &str| meant(typed, &users).map(|user| user.name.as_str());
         assert_eq!(
             [found("mina"), found("Mina"), found(" MINA "), found("мина")],
             [Some("mina"), Some("mina"), Some("mina"), Some("owner")]
         );
         assert_eq!(found("ann"), Some("ann"), "the account before the display name");
+        assert_eq!(found("Jean Luc"), Some("jean-luc"), "what stands between the letters does not count");
         assert_eq!([found("Ann"), found("eve"), found("")], [None; 3], "nobody, or nobody knows which");
     }
 }

@@ -45,7 +45,7 @@ const REGROUP_WAIT: Duration = Duration::from_secs(300);
 const REGROUP_QUIET: Duration = Duration::from_secs(2);
 
 /// How often what devices told is written: a crash loses this much of it, and a memory card bears it for years. With thirty devices a save
-/// is some 90 kB, most of it pages of the store around what is new; once a minute that were 5 MB an hour.
+/// is some 40 kB, most of it pages of the store around what is new.
 pub(super) const SAVE_EVERY: Duration = Duration::from_secs(180);
 
 /// A new name is written soon.

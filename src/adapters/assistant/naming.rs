@@ -70,24 +70,28 @@ fn called(rest: &str, house: &House) -> Option<Naming> {
 
 /// "the lamp and the plug into the kitchen".
 fn moved(rest: &str, house: &House) -> Option<Naming> {
-    for (before, after) in splits(rest, &["into", "in", "to"]).into_iter().rev() {
-        let devices: Option<Vec<usize>> =
-            splits_all(before, &["and"]).into_iter().map(|name| device(name, house)).collect();
-        let (Some(devices), Some(place)) = (devices, name(strip_article(after))) else { continue };
-        let sought = words(&place);
-        match house.rooms(&sought).first() {
-            Some((room, span)) if span.len == sought.len() => return Some(Naming::Move(devices, (*room).to_owned())),
-            // "Move the blind to half", "put the lamp in red": about no room.
-            _ if !rest.contains(" into ") => {}
-            _ => {
-                let text = format!(
-                    "There is no room \"{place}\" yet, so nothing was done: say \"make a room called {place}\" first."
-                );
-                return Some(Naming::Unclear(text));
-            }
-        }
-    }
-    None
+    let devices = |names: &str| splits_all(names, &["and"]).into_iter().map(|name| device(name, house)).collect();
+    let place = |(before, after): &(&str, &str)| {
+        let devices: Option<Vec<usize>> = devices(before);
+        Some((devices?, name(strip_article(after))?))
+    };
+    let known = splits(rest, &["into", "in", "to"]).iter().rev().find_map(|split| {
+        let (devices, place) = place(split)?;
+        Some(Naming::Move(devices, room(&place, house)?.to_owned()))
+    });
+    // "Move the blind to half", "put the lamp in red" are about no room; what goes into something is.
+    known.or_else(|| {
+        let (_, place) = splits(rest, &["into"]).iter().rev().find_map(place)?;
+        let text =
+            format!("There is no room \"{place}\" yet, so nothing was done: say \"make a room called {place}\" first.");
+        Some(Naming::Unclear(text))
+    })
+}
+
+/// The room that is called exactly so.
+fn room<'a>(said: &str, house: &'a House) -> Option<&'a str> {
+    let sought = words(said);
+    house.rooms(&sought).first().filter(|(_, span)| span.len == sought.len()).map(|(room, _)| *room)
 }
 
 /// "a new room called Attic".
@@ -105,13 +109,10 @@ fn new_room(rest: &str, house: &House) -> Option<Naming> {
     let Some(name) = name(named) else {
         return Some(Naming::Unclear("Say what it is called: \"make a room called Attic\". Nothing was done.".into()));
     };
-    let sought = words(&name);
-    match house.rooms(&sought).first() {
-        Some((room, span)) if span.len == sought.len() => {
-            Some(Naming::Unclear(format!("There is a room called {room} already.")))
-        }
-        _ => Some(Naming::NewRoom(name)),
-    }
+    Some(match room(&name, house) {
+        Some(room) => Naming::Unclear(format!("There is a room called {room} already.")),
+        None => Naming::NewRoom(name),
+    })
 }
 
 /// The one device that is called exactly so.

@@ -87,9 +87,10 @@ pub fn next(messages: &[Message]) -> Next {
     if !done.is_empty() {
         return Next::Say(said_of_all(&done, &house));
     }
+    let naming = naming::naming(&text, &house);
     let named: Vec<&&ToolResult> = results.iter().filter(|result| [RENAME, ROOM].contains(&&*result.name)).collect();
     if !named.is_empty() {
-        let is_move = matches!(naming::naming(&text, &house), Some(Naming::Move(..)));
+        let is_move = matches!(naming, Some(Naming::Move(..)));
         let said: Vec<_> = named.into_iter().map(|result| said_of_naming(result, is_move)).collect();
         return Next::Say(said.join(" "));
     }
@@ -98,7 +99,7 @@ pub fn next(messages: &[Message]) -> Next {
     {
         return Next::Call(vec![list(Some(cursor))]);
     }
-    match naming::naming(&text, &house) {
+    match naming {
         Some(Naming::Unclear(why)) => return Next::Say(why),
         Some(naming) => return Next::Call(to_name(naming, &house)),
         None => {}

@@ -396,10 +396,8 @@ impl Network {
             return;
         }
         self.sweep_at = Some(now + SWEEP);
-        let is_due = |device: &&Device| {
-            device.dirty_since.is_some_and(|since| now.saturating_duration_since(since) >= WRITE_BEHIND)
-        };
-        if self.core.table.iter().any(|device| is_due(&device)) {
+        let is_due = |since: Instant| now.saturating_duration_since(since) >= WRITE_BEHIND;
+        if self.core.table.iter().any(|device| device.dirty_since.is_some_and(is_due)) {
             self.persist_all();
         }
         let late: Vec<Tag> = self.backups.iter().filter(|(_, (_, until))| *until <= now).map(|(tag, _)| *tag).collect();

@@ -20,7 +20,9 @@ fn crowd() -> World {
 #[expect(clippy::disallowed_methods, reason = "a test measures")]
 async fn a_thousand_tools_are_listed_at_once_after_a_start() {
     let world = crowd();
-    world.until("all are listed", |world| world.listed().len() == SERVERS * TOOLS.len()).await;
+    let took = world.until("all are listed", |world| world.listed().len() == SERVERS * TOOLS.len()).await;
+    // Some seconds; on a busy machine more of the house's time passes while the disk works.
+    assert!(took < Duration::from_secs(60), "{took:?}");
     let running_max = world.servers.running_max.load(Ordering::SeqCst);
     assert!(running_max <= 32, "{running_max} ran at once");
     world.until("none is left", |world| world.running() == 0).await;
