@@ -4,7 +4,7 @@
 const JOIN_MS = 60_000; // an interview of a device that sleeps
 
 /** `world` is what page.mjs has; its hub runs with the simulated stick. */
-export async function house({ check, same, holds, newPage, idle, lastAnswer, connected, noSidewaysScroll, shot, restartHub }) {
+export async function house({ check, same, holds, newPage, idle, lastAnswer, connected, noSidewaysScroll, shot, restartHub, pageHost }) {
   // An answer has words before and after its calls: the last ones tell what came of them.
   const ask = async (page, text) => {
     const before = await page.locator('.answer').count();
@@ -75,9 +75,36 @@ export async function house({ check, same, holds, newPage, idle, lastAnswer, con
     await other.context().close();
   });
 
+  await check('a room gets another name: the list says it and is never away meanwhile', async () => {
+    const tool = async (name, data) => {
+      const answer = await page.request.post(`http://${pageHost()}/api/v1/tools/${name}`, { data });
+      holds(answer.ok(), `${name}: ${answer.status()} ${await answer.text()}`);
+    };
+    const rooms = () => page.locator('#rooms section').evaluateAll((all) => all.map((one) => one.dataset.room));
+    const shows = async (room) => {
+      for (let i = 0; i < 100 && !(await rooms()).includes(room); i += 1) await new Promise((done) => setTimeout(done, 50));
+      holds((await rooms()).includes(room), `${room} is not in ${await rooms()}`);
+    };
+    await tool('rooms.set', { room: 'Loft' });
+    await tool('devices.rename', { device: lamp, room: 'Loft' });
+    await shows('Loft');
+    await page.evaluate(() => {
+      window.fewest = Infinity;
+      const count = () => (window.fewest = Math.min(window.fewest, document.querySelectorAll('#rooms li').length));
+      new MutationObserver(count).observe(document.getElementById('rooms'), { childList: true, subtree: true });
+    });
+    await tool('rooms.set', { room: 'Loft', name: 'Attic' });
+    await shows('Attic');
+    same(await row(lamp).evaluate((one) => one.closest('section').dataset.room), 'Attic', 'the room of the lamp');
+    holds(!(await rooms()).includes('Loft'), 'both names stand there');
+    const [fewest, now] = [await page.evaluate(() => window.fewest), await rows().count()];
+    holds(fewest >= now - 1, `${fewest} of ${now} devices were left in between`);
+  });
+
   await check('after a kill of the hub the list comes back with the same devices', async () => {
     const names = async () => (await rows().evaluateAll((all) => all.map((one) => one.dataset.name))).sort().join();
     const before = await names();
+    holds(before.includes(lamp), `the list is ${before}`);
     await restartHub();
     await connected(page);
     await row(lamp).waitFor();

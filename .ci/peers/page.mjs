@@ -563,7 +563,7 @@ async function withAHouse() {
     await start();
   };
   await start();
-  await house({ check, same, holds, newPage, idle, lastAnswer, connected, noSidewaysScroll, shot, restartHub });
+  await house({ check, same, holds, newPage, idle, lastAnswer, connected, noSidewaysScroll, shot, restartHub, pageHost });
   await stopHub();
 }
 

@@ -7,6 +7,7 @@ import { Door } from './door.js';
 import { explain, explainDevice } from './errors.js';
 import { History } from './history.js';
 import { House } from './house.js';
+import { Look } from './look.js';
 import { Pairing } from './pairing.js';
 import { release } from './pictures.js';
 import { HearthClient, randomId } from './protocol.js';
@@ -16,7 +17,6 @@ const TURNS_MAX = 200; // older turns leave the page; the hub keeps them
 const BOTTOM_PX = 48; // this close to the end counts as reading along
 const PREVIEWS = 2; // of a picture while it is made
 const HOUSE_TOPICS = ['devices', 'rooms', 'pairing'];
-const LOOK_AFTER_MS = 300;
 const WIDE = matchMedia('(min-width: 62rem)'); // room for the house beside the talk
 const TROUBLE_AFTER_MS = 1200; // a short reconnect is nobody's business
 
@@ -53,6 +53,7 @@ const history = new History($('past'), $('history'), {
 const house = new House($('rooms'), (id, set, onEnd) => call('devices.set', { targets: [id], set }, (error, result) => {
   onEnd(error ?? refused(result?.results?.[0]));
 }));
+const look = new Look((given, onEnd) => call('devices.list', given, onEnd), house, showHouse);
 const pairing = new Pairing($('pair'), $('pairing'), {
   wish: (seconds, onEnd) => (seconds ? call('pairing.start', { seconds }, onEnd) : call('pairing.stop', {}, onEnd)),
   name: (id) => house.name(id),
@@ -68,13 +69,14 @@ const CONNECTION = {
   closed: 'Not connected',
 };
 
-function showConnection({ name, error }) {
+function showConnection({ name, error, session }) {
   link.dataset.state = name;
   if (linkText.textContent !== CONNECTION[name]) linkText.textContent = CONNECTION[name];
   if (name === 'ready') {
     clearTimeout(bannerTimer);
     bannerTimer = 0;
     banner.hidden = true;
+    if (session === 'new' && house.size > 0) look.soon(); // what went meanwhile, nobody tells
   } else if (!bannerTimer) {
     bannerTimer = setTimeout(() => (banner.hidden = false), TROUBLE_AFTER_MS);
   }
@@ -116,23 +118,13 @@ function refused(result) {
 function heard(event) {
   const { topic, kind, key, record, changes, deleted, reread, snapshot } = event;
   if (topic === 'conversations') return history.changed();
-  if (reread || (topic === 'rooms' && !snapshot)) return look();
+  if (reread || (topic === 'rooms' && !snapshot)) return look.soon(); // something was missed, or a room has another name
+  if (kind === 'device' && (record || deleted)) look.changed();
   if (kind === 'device') house.device(key, deleted ? null : record, deleted ? null : changes);
   else if (kind === 'pairing' && record) pairing.heard(record);
   else if (kind === 'radio' && record) showRadio(key, record);
   showHouse();
 }
-
-/** Reads the house anew: something was missed, or a room has another name. Many changes are one new look. */
-function look() {
-  clearTimeout(lookTimer);
-  lookTimer = setTimeout(() => {
-    house.clear();
-    client.subscribe(['devices'], { snapshot: true });
-  }, LOOK_AFTER_MS);
-}
-
-let lookTimer = 0;
 
 const radios = new Map(); // backend → how it is
 

@@ -69,11 +69,15 @@ export class House {
     this.#rows.get(id).show(device, changes?.state);
   }
 
-  /** Forgets everything: it will all be told again. */
-  clear() {
-    this.#devices.clear();
-    this.#rows.clear();
-    this.#place.replaceChildren();
+  /** All devices that there are. What has been heard since of one of them stays, and one that is not among them is gone. */
+  whole(devices) {
+    const ids = new Set(devices.map(({ id }) => id));
+    for (const device of devices) {
+      const { state, available, desired, last_seen_ms } = this.#devices.get(device.id) ?? device;
+      const isNewer = last_seen_ms > device.last_seen_ms;
+      this.device(device.id, isNewer ? { ...device, state, available, desired, last_seen_ms } : device);
+    }
+    for (const id of [...this.#devices.keys()]) if (!ids.has(id)) this.device(id, null);
   }
 
   #put(device, row) {

@@ -17,6 +17,7 @@ pub const ASSETS: &[Asset] = &[
     ("/speech.js", JAVASCRIPT, include_bytes!("speech.js")),
     ("/history.js", JAVASCRIPT, include_bytes!("history.js")),
     ("/house.js", JAVASCRIPT, include_bytes!("house.js")),
+    ("/look.js", JAVASCRIPT, include_bytes!("look.js")),
     ("/pairing.js", JAVASCRIPT, include_bytes!("pairing.js")),
     ("/calls.js", JAVASCRIPT, include_bytes!("calls.js")),
     ("/attachments.js", JAVASCRIPT, include_bytes!("attachments.js")),
