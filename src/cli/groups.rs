@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::cli::hub::{HubArgs, escaped};
-use crate::cli::listing::table;
+use crate::cli::FAILED;
+use crate::cli::devices::done;
+use crate::cli::hub::{Hub, HubArgs, escaped};
+use crate::cli::listing::{harmless, table};
 use crate::cli::users::all;
 
 const PATH: &str = "/api/v1/groups";
@@ -44,6 +46,24 @@ enum What {
     },
     /// Take a group away; its devices stay.
     Delete { name: String },
+    /// Have its devices keep how they are now under a number: hearth groups scene spots 3 store. A remote's scene button recalls it.
+    Scene {
+        name: String,
+        /// 1 to 255.
+        #[arg(value_parser = clap::value_parser!(u8).range(1..))]
+        number: u8,
+        action: Action,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Action {
+    /// They remember how they are now.
+    Store,
+    /// They are so again; no device answers that.
+    Recall,
+    /// They forget it.
+    Remove,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -73,10 +93,31 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
             hub.ask(Method::PUT, &one(&name), Some(&body))?
         }
+        What::Scene { name, number, action } => {
+            let word = action.to_possible_value().expect("each has a word");
+            return scene(&hub, json!({ "group": name, "scene": number, "action": word.get_name() }), args.json);
+        }
         What::Delete { name } => hub.ask(Method::DELETE, &one(&name), None)?,
     };
     println!("{}", if args.json { answer.to_string() } else { "Done.".into() });
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line for each device; fails where one has not done it.
+fn scene(hub: &Hub, asked: Value, json: bool) -> anyhow::Result<ExitCode> {
+    let kept = done(hub, "groups.scene", &asked, json)?;
+    let results = kept["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |one: &Value| {
+        let name = harmless(one["name"].as_str().unwrap_or("?"));
+        match (one["error"]["message"].as_str(), one["ok"].as_bool()) {
+            (Some(why), _) => format!("{name}: {}", harmless(why)),
+            (None, Some(true)) => format!("{name}: done"),
+            (None, _) => format!("{name}: told, which no device answers"),
+        }
+    };
+    let page = || results.iter().map(line).collect::<Vec<_>>().join("\n");
+    println!("{}", if json { kept.to_string() } else { page() });
+    Ok(if results.iter().any(|one| one["ok"] == false) { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
 fn one(name: &str) -> String {

@@ -50,7 +50,7 @@ impl Keeper {
 
     /// From now on the group is kept in its devices, whoever comes and goes. That stays when it is unbound: something else may be
     /// bound to it still, which the devices alone know.
-    async fn is_target(&self, source: usize, membership: Membership) -> Result<(), ErrorBody> {
+    pub(super) async fn is_target(&self, source: usize, membership: Membership) -> Result<(), ErrorBody> {
         let _turn = self.0.edits.lock().await;
         let number = membership.group;
         let group = self.0.with_groups(|home, groups| {
@@ -124,16 +124,21 @@ impl Home {
         undo: bool,
     ) -> Result<(BindTarget, Option<Membership>), ErrorBody> {
         let number = group.zigbee_group.ok_or_else(|| bad(format!("\"{}\" is no group of the radio.", group.name)))?;
-        let members = group.members.iter().filter_map(|id| self.device(&DeviceId(id.as_str().into())));
-        let is_told = |device: &&Arc<Device>| {
-            device.interviewed && device.power != Power::Battery && self.source_of(&device.id) == Some(source)
-        };
-        let members: Vec<_> = members.filter(is_told).map(|device| device.id.clone()).collect();
+        let members = self.radio_members(group, source);
         if members.is_empty() && !undo {
             return Err(bad(format!("\"{}\" has no device with mains power in this radio network.", group.name)));
         }
         let membership = (!undo).then_some(Membership { group: number, members });
         Ok((BindTarget::Group(number), membership))
+    }
+
+    /// Those of the group that hear what is said to it: who sleeps does not.
+    pub(super) fn radio_members(&self, group: &Group, source: usize) -> Vec<DeviceId> {
+        let members = group.members.iter().filter_map(|id| self.device(&DeviceId(id.as_str().into())));
+        let is_told = |device: &&Arc<Device>| {
+            device.interviewed && device.power != Power::Battery && self.source_of(&device.id) == Some(source)
+        };
+        members.filter(is_told).map(|device| device.id.clone()).collect()
     }
 
     fn group_of_radio(&self, number: u16) -> Option<&Arc<Group>> {

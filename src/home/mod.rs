@@ -9,6 +9,7 @@ mod groupcast;
 mod history;
 mod house;
 mod keeper;
+mod kept_scenes;
 mod kinds;
 mod lanes;
 mod names;
@@ -33,9 +34,11 @@ pub use edits::{GroupEdit, RoomEdit, SceneEdit, SceneWish};
 pub use history::{HistoryAnswer, HistoryPoint, HistoryQuery, POINTS_MAX, Resolution};
 pub use house::DEVICES_HERE_MAX;
 pub use keeper::{Keeper, PAIRING_SECONDS_MAX, Radio};
+pub use kept_scenes::MemberSaid;
 pub use news::{Change, Heard, Listener, NEWS_LEN, News};
 pub use source::{
-    Backend, BindEnd, BindTarget, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership,
-    NetworkQuery, PairingNews, PairingWish, Power, RadioStatus, SetDone, SourceEvent,
+    Backend, BindEnd, BindTarget, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, KeptScene,
+    KeptSceneWish, MemberEnd, Membership, NetworkQuery, PairingNews, PairingWish, Power, RadioStatus, SetDone,
+    SourceEvent,
 };
 pub use wish::{PROPERTIES_MAX, Selection, SetResult, TARGETS_MAX, Targets, Wish};

@@ -197,6 +197,27 @@ pub struct Membership {
     pub members: Vec<DeviceId>,
 }
 
+/// A scene that lies in the devices of a group, where a remote's button finds it also while the hub is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptScene {
+    /// Zigbee group id.
+    pub group: u16,
+    /// Its number among those of the group.
+    pub scene: u8,
+    pub what: KeptSceneWish,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptSceneWish {
+    /// The devices remember how they are now.
+    Store,
+    /// They are so again.
+    Recall,
+    /// They forget it.
+    Remove,
+}
+
 /// To whom a device speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -227,6 +248,13 @@ pub struct BindWish {
 #[derive(Debug, Clone, PartialEq)]
 pub struct BindEnd {
     pub cluster: Box<str>,
+    pub end: Result<(), ErrorBody>,
+}
+
+/// What a member of a group said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberEnd {
+    pub id: DeviceId,
     pub end: Result<(), ErrorBody>,
 }
 
@@ -286,6 +314,12 @@ pub trait DeviceSource: Send + Sync {
 
     /// Makes the devices' own group what it is said to be.
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>>;
+
+    /// What each device said of it; a device without a word is one that nobody has heard.
+    fn kept_scene(&self, wish: KeptScene) -> BoxFuture<'static, Result<Vec<MemberEnd>, ErrorBody>> {
+        let why = format!("the source of group {} knows no scenes", wish.group);
+        Box::pin(async move { Err(ErrorBody::new(ErrorCode::Unsupported, why)) })
+    }
 
     /// Binds or unbinds what fits, and says for each cluster what the device answered. An error: nothing was asked.
     fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::source::{
-    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery,
-    PairingWish, Power, RadioStatus, SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, KeptScene, MemberEnd, Membership,
+    NetworkQuery, PairingWish, Power, RadioStatus, SetDone, SourceEvent,
 };
 use crate::common::capability::{Capability, CapabilityKind, Category, Domain, Preset};
 use crate::common::error::{ErrorBody, ErrorCode};
@@ -139,6 +139,7 @@ pub enum Asked {
     UpdateFirmware(DeviceId),
     Network(NetworkQuery),
     Regroup(Membership),
+    KeptScene(KeptScene),
     Bind(BindWish),
     Bindings(DeviceId),
 }
@@ -302,6 +303,18 @@ impl DeviceSource for Script {
         let asked = self.ask(Asked::Bindings(id));
         let bound = lock(&self.bound).clone();
         Box::pin(async move { asked.map(|()| bound) })
+    }
+
+    /// Those speak that `fails` has a word of, whatever it is; the others are silent.
+    fn kept_scene(&self, wish: KeptScene) -> BoxFuture<'static, Result<Vec<MemberEnd>, ErrorBody>> {
+        let mut fails = lock(&self.fails);
+        let ends: Vec<_> = std::mem::take(&mut *fails)
+            .into_iter()
+            .map(|(id, mut whys)| MemberEnd { id, end: whys.pop_front().map_or(Ok(()), Err) })
+            .collect();
+        drop(fails);
+        let asked = self.ask(Asked::KeptScene(wish));
+        Box::pin(async move { asked.map(|()| ends) })
     }
 
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {

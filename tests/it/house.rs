@@ -391,7 +391,7 @@ async fn rooms_scenes_and_groups_are_made_told_and_recalled() {
 
 #[tokio::test]
 async fn groups_are_made_changed_and_taken_away_from_the_command_line() {
-    let (hub, _radio) = furnished().await;
+    let (hub, radio) = furnished().await;
     let groups = async |words: &[&str], code: i32| {
         let ended = run(asking(hub.address, &[&["groups"], words].concat())).await;
         assert_eq!(ended.code(), Some(code), "{words:?}: {}{}", ended.out, ended.err);
@@ -401,6 +401,16 @@ async fn groups_are_made_changed_and_taken_away_from_the_command_line() {
     groups(&["set", "Spots", "kitchen lamp", "kitchen spot", "--alias", "all spots"], 0).await;
     let listed = groups(&["list"], 0).await;
     assert!(listed.contains("Spots") && listed.contains("kitchen lamp, kitchen spot"), "{listed}");
+    assert_eq!(groups(&["scene", "spots", "3", "store"], 0).await, "kitchen lamp: done\nkitchen spot: done");
+    radio.refuse(SPOT);
+    assert_eq!(groups(&["scene", "spots", "3", "remove"], 1).await, "kitchen lamp: done\nkitchen spot: It refused.");
+    let recalled =
+        ask(hub.address, None, "POST", "/api/v1/groups/Spots/scene", Some(json!({ "scene": 3, "action": "recall" })))
+            .await;
+    let results = [(LAMP, "kitchen lamp"), (SPOT, "kitchen spot")]
+        .map(|(id, name)| json!({ "id": id, "name": name, "ok": null }));
+    assert_eq!((recalled.status, &recalled.body["results"]), (200, &json!(results)));
+    assert!(groups(&["scene", "spots", "0", "store"], 2).await.contains("1..=255"));
     groups(&["set", "all spots", "plug", "--rename", "Plugs"], 0).await;
     let listed: Value = serde_json::from_str(&groups(&["--json"], 0).await).expect("JSON");
     let group = &listed["groups"][0];

@@ -10,8 +10,8 @@ use hearth::common::capability::{Capability, CapabilityKind, Category, Domain, P
 use hearth::common::error::{ErrorBody, ErrorCode};
 use hearth::common::json_text::Details;
 use hearth::home::{
-    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, Membership, NetworkQuery,
-    PairingNews, PairingWish, Power, RadioStatus, SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceInfo, DeviceSource, Firmware, KeptScene, KeptSceneWish,
+    MemberEnd, Membership, NetworkQuery, PairingNews, PairingWish, Power, RadioStatus, SetDone, SourceEvent,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -268,6 +268,22 @@ impl DeviceSource for FakeRadio {
 
     fn regroup(&self, _: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {
         async { Ok(()) }.boxed()
+    }
+
+    /// Who refuses says so; the others do it.
+    fn kept_scene(&self, wish: KeptScene) -> BoxFuture<'static, Result<Vec<MemberEnd>, ErrorBody>> {
+        let house = self.lock();
+        let said = |id: &str| {
+            let id = DeviceId(id.into());
+            let end = match house.refusing.contains(&id) {
+                true => Err(ErrorBody::new(ErrorCode::DeviceRejected, "It refused.")),
+                false => Ok(()),
+            };
+            MemberEnd { id, end }
+        };
+        let is_answered = wish.what != KeptSceneWish::Recall;
+        let ends = if is_answered { [LAMP, SPOT, PLUG].map(said).into() } else { Vec::new() };
+        async move { Ok(ends) }.boxed()
     }
 
     fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {

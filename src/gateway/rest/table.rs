@@ -134,6 +134,7 @@ pub static ROWS: &[Row] = &[
         pattern: "/api/v1/groups/{group}",
         operations: &[get("groups.get"), put("groups.set"), delete("groups.delete")],
     },
+    Row { pattern: "/api/v1/groups/{group}/scene", operations: &[act("groups.scene")] },
     Row { pattern: "/api/v1/scenes", operations: &[get("scenes.list")] },
     Row {
         pattern: "/api/v1/scenes/{scene}",

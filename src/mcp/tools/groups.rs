@@ -9,9 +9,9 @@ use super::Tool;
 use super::devices::shown::{GroupShown, Names};
 use super::page::{self, Page};
 use super::typed::{About, Deleted, tool};
-use crate::common::error::ErrorCode;
+use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Principal, Role};
-use crate::home::{GroupEdit, Keeper};
+use crate::home::{DeviceId, GroupEdit, Keeper, KeptSceneWish, MemberSaid};
 use crate::mcp::call::Fault;
 use crate::mcp::definition::Annotations;
 
@@ -48,6 +48,37 @@ struct Delete {
     if_revision: Option<u64>,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Scene {
+    /// Its name, another word for it, or its id.
+    group: String,
+    /// The number of the scene among those of the group: a remote's scene button recalls one by it.
+    #[schemars(range(min = 1, max = 255))]
+    scene: u8,
+    /// store: the devices remember how they are now; recall: they are so again; remove: they forget it.
+    action: KeptSceneWish,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Kept {
+    /// One for each device of the group that has mains power.
+    results: Vec<Member>,
+    /// Nothing of it was done, and why not for the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorBody>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Member {
+    id: DeviceId,
+    name: Box<str>,
+    /// True: the device has said that it has done it. Null: it was told, and such messages are not answered.
+    ok: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorBody>,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 struct Listed {
     /// By name.
@@ -80,7 +111,23 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
         annotations: Annotations::DESTROYS,
         access: Role::Member,
     };
-    vec![tool(home, list, all), tool(home, get, one), tool(home, set, put), tool(home, delete, take)]
+    let scene = About {
+        name: "groups.scene",
+        title: "Keep a scene in a group's devices",
+        description: "Has the devices of a group themselves remember how they are now, under a number, or recalls or removes it. \
+                      A remote that is bound to the group recalls it by its scene button also while the hub is away. A recall is \
+                      one message that no device answers (ok: null); devices.list shows what they report afterwards. For scenes \
+                      with names, of any devices and confirmed, use scenes.capture and scenes.recall.",
+        annotations: Annotations { open_world: Some(false), ..Annotations::SETS },
+        access: Role::Member,
+    };
+    vec![
+        tool(home, list, all),
+        tool(home, get, one),
+        tool(home, set, put),
+        tool(home, delete, take),
+        tool(home, scene, keep),
+    ]
 }
 
 async fn all(home: Arc<Keeper>, input: Page, who: Arc<Principal>) -> Result<Listed, Fault> {
@@ -113,4 +160,16 @@ async fn put(home: Arc<Keeper>, input: Set, who: Arc<Principal>) -> Result<Group
 async fn take(home: Arc<Keeper>, input: Delete, who: Arc<Principal>) -> Result<Deleted, Fault> {
     home.delete_group(&who, &input.group, input.if_revision).await?;
     Ok(Deleted { deleted: true })
+}
+
+async fn keep(home: Arc<Keeper>, input: Scene, who: Arc<Principal>) -> Result<Kept, Fault> {
+    let said = home.kept_scene(&who, &input.group, input.scene, input.action).await?;
+    let member = |MemberSaid { id, name, end }| {
+        let ok = end.as_ref().map(Result::is_ok);
+        Member { id, name, ok, error: end.and_then(Result::err) }
+    };
+    let results: Vec<Member> = said.into_iter().map(member).collect();
+    let is_nothing_done = results.iter().all(|one| one.ok == Some(false));
+    let error = results.iter().find_map(|one| one.error.clone()).filter(|_| is_nothing_done);
+    Ok(Kept { results, error })
 }

@@ -64,8 +64,8 @@ enum Kind {
     },
     Bind,
     Bindings,
-    /// Scenes, and what is sent and no more.
-    Plain,
+    /// What each member has said so far.
+    Scene(BTreeMap<Ieee, Result<(), ErrorBody>>),
 }
 
 enum Part {
@@ -91,7 +91,13 @@ enum Part {
     Bindings {
         ieee: Ieee,
     },
-    Other,
+    /// `undo`: it is to be forgotten.
+    Scene {
+        ieee: Ieee,
+        undo: bool,
+    },
+    /// What nobody answers.
+    Sent,
 }
 
 /// What is to be done beyond the answer.
@@ -209,39 +215,41 @@ impl Errands {
     ) {
         let [low, high] = group.0.to_le_bytes();
         let payload = vec![low, high, scene];
-        let command = match what {
-            SceneWish::Recall => {
-                let zcl = Zcl::command(Endpoint(0xff), SCENES, RECALL_SCENE, payload).quiet();
-                self.begin(core, id, Kind::Plain, vec![Part::Other], |core, job| {
-                    core.queue.push(
-                        now,
-                        Ask {
-                            to: To::Group(group),
-                            message: Message::Zcl(zcl),
-                            wants: Wants::Delivery,
-                            priority: Priority::Person,
-                            within: crate::zigbee::network::core::PERSON,
-                            repeats: 0,
-                            is_once: false,
-                            owner: Owner::Job { job, part: 0 },
-                        },
-                    );
-                });
-                return;
-            }
-            SceneWish::Store => STORE_SCENE,
-            SceneWish::Remove => REMOVE_SCENE,
-        };
-        let mut sends = Vec::new();
+        if what == SceneWish::Recall {
+            let zcl = Zcl::command(Endpoint(0xff), SCENES, RECALL_SCENE, payload).quiet();
+            self.begin(core, id, Kind::Scene(BTreeMap::new()), vec![Part::Sent], |core, job| {
+                core.queue.push(
+                    now,
+                    Ask {
+                        to: To::Group(group),
+                        message: Message::Zcl(zcl),
+                        wants: Wants::Delivery,
+                        priority: Priority::Person,
+                        within: crate::zigbee::network::core::PERSON,
+                        repeats: 0,
+                        is_once: false,
+                        owner: Owner::Job { job, part: 0 },
+                    },
+                );
+            });
+            return;
+        }
+        let undo = what == SceneWish::Remove;
+        let command = if undo { REMOVE_SCENE } else { STORE_SCENE };
+        let (mut parts, mut sends, mut said) = (Vec::new(), Vec::new(), BTreeMap::new());
         for device in core.table.iter() {
-            for endpoint in device.endpoints_with(SCENES) {
-                if device.groups.contains(&(group, endpoint)) {
-                    sends.push((device.ieee(), Zcl::command(endpoint, SCENES, command, payload.clone())));
-                }
+            let ieee = device.ieee();
+            let is_in = |endpoint: &Endpoint| device.groups.contains(&(group, *endpoint));
+            let before = sends.len();
+            for endpoint in device.endpoints_with(SCENES).filter(is_in) {
+                parts.push(Part::Scene { ieee, undo });
+                sends.push((ieee, Zcl::command(endpoint, SCENES, command, payload.clone())));
+            }
+            if sends.len() == before && device.groups.iter().any(|(of, _)| *of == group) {
+                said.insert(ieee, Err(ErrorBody::new(ErrorCode::Unsupported, "the device keeps no scenes")));
             }
         }
-        let parts = sends.iter().map(|_| Part::Other).collect();
-        self.begin(core, id, Kind::Plain, parts, |core, job| send_all(core, now, job, sends));
+        self.begin(core, id, Kind::Scene(said), parts, |core, job| send_all(core, now, job, sends));
     }
 
     fn begin(
@@ -317,6 +325,21 @@ impl Errands {
                 };
                 going.bound.push((row, end));
             }
+            (Part::Scene { ieee, undo }, end) => {
+                let end = match end {
+                    // Gone is gone.
+                    Ok(Answer::Status(status)) if status.is_success() || undo && status == Status::NOT_FOUND => Ok(()),
+                    Ok(Answer::Status(status)) => Err(refused(status.to_string())),
+                    Ok(_) => Err(refused("it answered something else".into())),
+                    Err(failure) => Err(trouble(&failure)),
+                };
+                // Of a device with several endpoints, one that has not done it counts.
+                if let Kind::Scene(said) = &mut going.kind
+                    && said.get(&ieee).is_none_or(Result::is_ok)
+                {
+                    said.insert(ieee, end);
+                }
+            }
             (Part::Bindings { ieee }, Ok(Answer::Zdo(Response::MgmtBind { page: Some(page), .. }))) => {
                 if let Some(start) = map::add(&mut going.rows, page) {
                     going.parts[place] = Some(Part::Bindings { ieee });
@@ -389,7 +412,11 @@ impl Errands {
                 core.answer(id, Ok(Reply::Bindings(rows)));
                 After::Nothing
             }
-            (Kind::Regroup | Kind::Plain, None) => {
+            (Kind::Scene(said), None) => {
+                core.answer(id, Ok(Reply::Members(said.into_iter().collect())));
+                After::Nothing
+            }
+            (Kind::Regroup, None) => {
                 core.answer(id, Ok(Reply::Nothing));
                 After::Nothing
             }

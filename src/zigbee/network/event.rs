@@ -63,7 +63,7 @@ pub enum Request {
     OfferFirmware {
         ieee: Ieee,
     },
-    /// A scene that lies in the devices of a group.
+    /// A scene that lies in the devices of a group. Answered by [`Reply::Members`].
     Scene {
         group: GroupId,
         scene: u8,
@@ -109,6 +109,8 @@ pub enum Reply {
     Set(Vec<Result<Map<String, Value>, ErrorBody>>),
     Values(Map<String, Value>),
     Document(Value),
+    /// What each member of the group said, lowest address first; nobody where none of them is asked for a word.
+    Members(Vec<(Ieee, Result<(), ErrorBody>)>),
     /// What the device said of each row.
     Bound(Vec<(Binding, Result<(), ErrorBody>)>),
     Bindings(Vec<Binding>),

@@ -24,8 +24,8 @@ use crate::adapters::devices::zigbee::records::Writer;
 use crate::adapters::devices::zigbee::words::{ieee, install_code};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::home::{
-    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish,
-    RadioStatus, SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceSource, Firmware, KeptScene, MemberEnd, Membership,
+    NetworkQuery, PairingWish, RadioStatus, SetDone, SourceEvent,
 };
 use crate::store::{Store, ZigbeeSaved};
 use crate::zigbee::definitions::Definitions;
@@ -397,6 +397,20 @@ impl DeviceSource for Zigbee {
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {
         let members = wish.members.iter().map(ieee).collect::<Result<Vec<_>, _>>();
         self.done(members.map(|members| Request::Regroup { group: GroupId(wish.group), members }))
+    }
+
+    fn kept_scene(&self, wish: KeptScene) -> BoxFuture<'static, Result<Vec<MemberEnd>, ErrorBody>> {
+        let KeptScene { group, scene, what } = wish;
+        let asked = self.asked(Request::Scene { group: GroupId(group), scene, what: words::scene_wish(what) });
+        async move {
+            match asked.await? {
+                Reply::Members(said) => {
+                    Ok(said.into_iter().map(|(ieee, end)| MemberEnd { id: words::device_id(ieee), end }).collect())
+                }
+                _ => Err(ErrorBody::new(ErrorCode::Internal, "the radio does not say what came of it")),
+            }
+        }
+        .boxed()
     }
 
     fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {

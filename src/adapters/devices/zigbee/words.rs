@@ -3,9 +3,10 @@
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::json_text::Details;
 use crate::home::{
-    self as house, BindEnd, BindTarget, Bound, DeviceId, DeviceInfo, PairingNews, Power, RadioStatus, SourceEvent,
+    self as house, BindEnd, BindTarget, Bound, DeviceId, DeviceInfo, KeptSceneWish, PairingNews, Power, RadioStatus,
+    SourceEvent,
 };
-use crate::zigbee::network::{BindTo, BindWish, Event, Pairing, Radio, Step, View};
+use crate::zigbee::network::{BindTo, BindWish, Event, Pairing, Radio, SceneWish, Step, View};
 use crate::zigbee::types::{ClusterId, Endpoint, GroupId, Ieee};
 use crate::zigbee::zcl::clusters;
 use crate::zigbee::zdo::{Binding, BindingTarget};
@@ -47,6 +48,14 @@ fn crc_x25(bytes: &[u8]) -> u16 {
         (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x8408 } else { crc >> 1 })
     };
     !bytes.iter().fold(0xffff, step)
+}
+
+pub fn scene_wish(wish: KeptSceneWish) -> SceneWish {
+    match wish {
+        KeptSceneWish::Store => SceneWish::Store,
+        KeptSceneWish::Recall => SceneWish::Recall,
+        KeptSceneWish::Remove => SceneWish::Remove,
+    }
 }
 
 pub fn info(view: View) -> DeviceInfo {

@@ -7,7 +7,7 @@ use crate::adapters::devices::zigbee2mqtt::request::{Request, bind_ends, firmwar
 use crate::adapters::devices::zigbee2mqtt::testing::{
     LAMP, NEW, PLUG, REMOTE, SENSOR, World, binary, entry, house, id,
 };
-use crate::home::{BindTarget, BindWish, Bound, Firmware, Membership, PairingWish};
+use crate::home::{BindTarget, BindWish, Bound, Firmware, KeptScene, KeptSceneWish, Membership, PairingWish};
 
 #[test]
 fn it_is_up_when_it_is_online_and_its_list_has_come() {
@@ -418,6 +418,25 @@ fn a_group_is_made_what_it_shall_be() {
     assert_eq!(world.result(ticket), Err(ErrorCode::DeviceUnreachable));
     let ticket = world.request(Request::Regroup(Membership { group: 0, members: vec![] }));
     assert_eq!(world.result(ticket), Err(ErrorCode::BadRequest));
+}
+
+#[test]
+fn a_scene_of_a_group_is_said_to_the_group() {
+    let mut world = World::home();
+    world.say("bridge/groups", json!([{"id": 7, "friendly_name": "evening", "members": [{"ieee_address": LAMP}]}]));
+    world.sent();
+    let words = [
+        (KeptSceneWish::Store, "scene_store"),
+        (KeptSceneWish::Recall, "scene_recall"),
+        (KeptSceneWish::Remove, "scene_remove"),
+    ];
+    for (what, word) in words {
+        let ticket = world.request(Request::Scene(KeptScene { group: 7, scene: 3, what }));
+        assert_eq!(world.sent(), [("zigbee2mqtt/evening/set".into(), json!({ word: 3 }))]);
+        assert_eq!(world.result(ticket), Ok(Value::Null), "nobody answers it");
+    }
+    let ticket = world.request(Request::Scene(KeptScene { group: 8, scene: 3, what: KeptSceneWish::Recall }));
+    assert_eq!(world.result(ticket), Err(ErrorCode::NotFound));
 }
 
 #[test]

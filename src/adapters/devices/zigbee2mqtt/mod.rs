@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::secret::Secret;
 use crate::home::{
-    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceSource, Firmware, Membership, NetworkQuery, PairingWish,
-    SetDone, SourceEvent,
+    Backend, BindEnd, BindWish, Bound, DeviceId, DeviceSource, Firmware, KeptScene, MemberEnd, Membership,
+    NetworkQuery, PairingWish, SetDone, SourceEvent,
 };
 use driver::{Ask, Question};
 use out::Answer;
@@ -184,6 +184,11 @@ impl DeviceSource for Zigbee2mqtt {
 
     fn regroup(&self, wish: Membership) -> BoxFuture<'static, Result<(), ErrorBody>> {
         self.order(Request::Regroup(wish))
+    }
+
+    /// One message to the group, which Zigbee2MQTT does not answer.
+    fn kept_scene(&self, wish: KeptScene) -> BoxFuture<'static, Result<Vec<MemberEnd>, ErrorBody>> {
+        self.request(Request::Scene(wish)).map(|result| result.map(|_| Vec::new())).boxed()
     }
 
     fn bind(&self, wish: BindWish) -> BoxFuture<'static, Result<Vec<BindEnd>, ErrorBody>> {

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::bridge::Bridge;
 use super::job::{Finish, Job, Step};
-use super::listed::{device_id, is_topic};
+use super::listed::{Group, device_id, is_topic};
 use super::out::{Answer, Now, Out, Ticket};
 use super::refusal::body;
 use crate::common::error::{ErrorBody, ErrorCode};
-use crate::home::{BindEnd, BindTarget, BindWish, DeviceId, Firmware, Membership, NetworkQuery, PairingWish};
+use crate::home::{
+    BindEnd, BindTarget, BindWish, DeviceId, Firmware, KeptScene, KeptSceneWish, Membership, NetworkQuery, PairingWish,
+};
 
 /// Requests under way.
 const JOBS_MAX: usize = 32;
@@ -51,6 +53,7 @@ pub enum Request {
     UpdateFirmware(DeviceId),
     Network(NetworkQuery),
     Regroup(Membership),
+    Scene(KeptScene),
     Bind(BindWish),
     Bindings(DeviceId),
 }
@@ -62,6 +65,10 @@ impl Bridge {
             _ if !self.is_up() => Err(self.down()),
             Err(why) => Err(why),
             Ok(Plan::Known(value)) => Ok(value),
+            Ok(Plan::Say(topic, payload)) => {
+                self.publish(topic, &payload);
+                Ok(Value::Null)
+            }
             Ok(Plan::Ask(steps, finish)) if !steps.is_empty() => {
                 if self.jobs.len() < JOBS_MAX {
                     return self.step(ticket, steps, finish, now);
@@ -113,6 +120,15 @@ impl Bridge {
                 Ok(Plan::Ask([step].into(), Finish::Backup))
             }
             Request::Regroup(wish) => self.group_steps(wish),
+            Request::Scene(wish) => {
+                let group = self.known_group(wish.group)?;
+                let word = match wish.what {
+                    KeptSceneWish::Store => "scene_store",
+                    KeptSceneWish::Recall => "scene_recall",
+                    KeptSceneWish::Remove => "scene_remove",
+                };
+                Ok(Plan::Say(self.topic(&group.topic, "set"), json!({ word: wish.scene })))
+            }
             Request::Bind(wish) => {
                 known(&wish.from)?;
                 self.bind_step(wish)
@@ -182,16 +198,18 @@ impl Bridge {
         Ok(Plan::Ask(steps, Finish::Nothing))
     }
 
+    fn known_group(&self, number: u16) -> Result<&Group, ErrorBody> {
+        let none = || body(ErrorCode::NotFound, format!("Zigbee2MQTT has no group {number}"));
+        self.groups.get(&number).ok_or_else(none)
+    }
+
     fn bind_step(&self, wish: BindWish) -> Result<Plan, ErrorBody> {
         let BindWish { from, endpoint, to, clusters, undo } = wish;
         let mut payload = json!({ "from": from.0 });
         match to {
             BindTarget::Hub => payload["to"] = "Coordinator".into(),
             BindTarget::Group(number) => {
-                let Some(group) = self.groups.get(&number) else {
-                    return Err(body(ErrorCode::NotFound, format!("Zigbee2MQTT has no group {number}")));
-                };
-                payload["to"] = (*group.topic).into();
+                payload["to"] = (*self.known_group(number)?.topic).into();
             }
             BindTarget::Device { id, endpoint } => {
                 payload["to"] = (*id.0).into();
@@ -299,6 +317,8 @@ pub fn bind_ends(answer: &Value) -> Vec<BindEnd> {
 enum Plan {
     /// Known without asking.
     Known(Value),
+    /// Topic and payload of what is not answered.
+    Say(String, Value),
     Ask(VecDeque<Step>, Finish),
 }
 

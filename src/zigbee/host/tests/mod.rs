@@ -11,12 +11,13 @@ use serde_json::json;
 
 use self::house::House;
 use crate::common::error::ErrorCode;
-use crate::zigbee::network::{Event, Radio, Reply, Request};
+use crate::zigbee::network::{Event, Radio, Reply, Request, SceneWish};
 use crate::zigbee::sim::{AirFaults, Generation, LineFaults, Model, Quirks, SimConfig};
 use crate::zigbee::types::GroupId;
 
 /// Clusters and attributes of the truth.
 const ON_OFF: u16 = 0x0006;
+const LEVEL: u16 = 0x0008;
 
 fn models(names: &[&str]) -> Vec<&'static Model> {
     names.iter().map(|name| Model::by_name(name).expect("a model")).collect()
@@ -136,6 +137,41 @@ fn a_group_of_lamps_is_told_in_one_message() {
     assert!(map["links"].as_array().is_some_and(|links| !links.is_empty()), "{map}");
     let Ok(Reply::Document(backup)) = house.ask(Request::Backup) else { panic!("no backup") };
     assert_eq!(backup["metadata"]["format"], "zigpy/open-coordinator-backup");
+}
+
+#[test]
+fn a_scene_lies_in_the_devices_of_a_group_and_comes_back_at_one_word() {
+    let mut house =
+        House::settled(SimConfig { devices: models(&["bulb", "plug", "unknown"]), ..SimConfig::default() }, 7);
+    let members = vec![house.ieee("bulb"), house.ieee("plug")];
+    let group = GroupId(3);
+    let scene = |what| Request::Scene { group, scene: 4, what };
+    assert_eq!(house.ask(scene(SceneWish::Store)), Ok(Reply::Members(Vec::new())), "nobody is in it yet");
+    assert_eq!(house.ask(Request::Regroup { group, members: members.clone() }), Ok(Reply::Nothing));
+    house.set("bulb", json!({"state": "ON", "brightness": 99})).0.expect("done");
+    house.set("plug", json!({"state": "OFF"})).0.expect("done");
+    let Ok(Reply::Members(said)) = house.ask(scene(SceneWish::Store)) else { panic!("no answer") };
+    let mut told: Vec<_> = said.iter().map(|(ieee, _)| *ieee).collect();
+    told.sort();
+    let mut expected = members.clone();
+    expected.sort();
+    assert!(told == expected && said.iter().all(|(_, end)| end.is_ok()), "{said:?}");
+
+    for (name, set) in [("bulb", json!({"state": "OFF"})), ("plug", json!({"state": "ON"}))] {
+        house.set(name, set).0.expect("done");
+    }
+    assert_eq!(house.ask(scene(SceneWish::Recall)), Ok(Reply::Members(Vec::new())), "nobody answers it");
+    house.run(Duration::from_secs(3));
+    let now = ["bulb", "plug"].map(|name| house.sim.truth(name, ON_OFF, 0));
+    assert_eq!((now, house.sim.truth("bulb", LEVEL, 0)), ([Some(1), Some(0)], Some(99)));
+    for round in 0..2 {
+        let Ok(Reply::Members(said)) = house.ask(scene(SceneWish::Remove)) else { panic!("no answer") };
+        assert!(said.len() == 2 && said.iter().all(|(_, end)| end.is_ok()), "round {round}: {said:?}");
+    }
+    house.set("plug", json!({"state": "ON"})).0.expect("done");
+    house.ask(scene(SceneWish::Recall)).expect("it is sent");
+    house.run(Duration::from_secs(3));
+    assert_eq!(house.sim.truth("plug", ON_OFF, 0), Some(1), "it is forgotten");
 }
 
 #[test]
