@@ -75,8 +75,8 @@ class Machine(Child):
         copied(self.image, self.card)
         os.truncate(self.card, CARD_BYTES)
 
-    def boot(self, append="", options=()):
-        """Power on, with further options of the emulator's; returns at once."""
+    def boot(self, append="", options=(), found=None):
+        """Power on, with further options of the emulator's, and with what it finds in its network; returns at once."""
         for name in ("shell", "usb"):
             (self.folder / name).unlink(missing_ok=True)
         words = [EMULATE, "--keep", str(self.card), *options]
@@ -89,6 +89,8 @@ class Machine(Child):
         shutil.rmtree(emulator, ignore_errors=True)
         emulator.mkdir()
         environment = {"HEARTH_PORT": str(self.port), "HEARTH_APPEND": f"{DEBUG_SHELL} {append}", "TMPDIR": str(emulator)}
+        if found:
+            environment["HEARTH_GUESTFWD"] = found
         self.booted_at = time.monotonic()
         # A session of its own: the emulator is a child of the script, and a power cut is for both.
         with open(self.log, "ab") as out:

@@ -30,6 +30,8 @@ PATIENCE_S = 120
 TIMES = f"systemd.setenv=HEARTH_UPDATE_HOLD_S={HOLD_S} systemd.setenv=HEARTH_UPDATE_PATIENCE_S={PATIENCE_S}"
 CUTS_S = (5, 30, 60, 120, 180)  # seconds into an update at which the plug is pulled
 NEW = "900.0.1"
+SHELF = "10.0.2.100"  # where the machine finds a web server
+SHELF_PY = Path(__file__).with_name("shelf.py")
 CRASHES = "[Service]\nExecStart=\nExecStart=/bin/false\n"
 
 
@@ -82,10 +84,10 @@ class Updates:
         self.machine.cut()
         self.machine.renew()
 
-    def boot(self, bundle):
+    def boot(self, bundle, found=None):
         """Power on, with the bundle on a disk beside the card, and its key among those that are trusted."""
         disk = f"if=none,id=bundle,format=raw,readonly=on,file={bundle}"
-        self.machine.boot(TIMES, ["-drive", disk, "-device", "virtio-blk-pci,drive=bundle"]).serving()
+        self.machine.boot(TIMES, ["-drive", disk, "-device", "virtio-blk-pci,drive=bundle"], found).serving()
         public = Path(f"{self.key}.pub").read_text().splitlines()[1]
         self.machine.run(f"mkdir -p /etc/hearth/update-keys && echo '{public}' >/etc/hearth/update-keys/test.pub && sync")
 
@@ -195,6 +197,38 @@ def good_system(updates):
     return f"kept {took:.0f} s after it was begun"
 
 
+def night(updates):
+    """by night a good system is fetched over a connection that breaks, is tried and kept; its owner leaves it again"""
+    updates.renew()
+    bundle = updates.system()
+    shelf = f"tcp:{SHELF}:80-cmd:{sys.executable} {SHELF_PY} {bundle}"
+    updates.boot(bundle, shelf)
+    look = "systemctl start hearth-update.service"
+    assert updates.machine.run("systemctl is-enabled hearth-update.timer").strip() == "enabled"
+    before = updates.status()
+    updates.machine.run(look)
+    assert updates.status() == before, "nobody has asked for it"
+    config = "/etc/hearth/config.yaml"
+    updates.machine.run(f"sed -i 's|^  url: null$|  url: http://{SHELF}/bundle|; s/^  check: off$/  check: daily/' {config} && sync")
+    assert not bundle.with_suffix(".asked").exists(), "nobody has looked yet"
+    updates.machine.run(f"{look} --no-block")
+    status = updates.is_kept()
+    assert (status["slot"], status["version"], status["failed"]) == ("b", NEW, {}), status
+    asked = bundle.with_suffix(".asked").read_text().splitlines()
+    assert len(asked) == 2 and asked[0] == "from 0" != asked[1], asked
+    updates.machine.serving()
+    updates.machine.run(look)
+    said = updates.machine.run("journalctl -b -u hearth-update --no-pager -o cat")
+    assert "newer" in said, said
+    assert updates.status()["slot"] == "b"
+    updates.machine.run("systemd-run --unit=update-test --collect hearth update rollback")
+    status = updates.until(lambda s: s["good"] == "a" and s["on_trial"] is None, SETTLE_S, "the old system is the good one again")
+    assert status["slot"] == "a" and status["version"] != NEW, status
+    updates.machine.shut_down()
+    assert "os_prefix=a/" in updates.machine.read_boot("config.txt")
+    return f"the second time {asked[1]} bytes on"
+
+
 def bad_kernel(updates):
     """a kernel that does not start leads back to the old system"""
     updates.renew()
@@ -233,7 +267,7 @@ def power_cuts(updates):
     return ", ".join(seen)
 
 
-CHECKS = [refused, good_program, crashing_program, good_system, bad_kernel, crashing_hub, power_cuts]
+CHECKS = [refused, good_program, crashing_program, good_system, night, bad_kernel, crashing_hub, power_cuts]
 
 
 @contextlib.contextmanager

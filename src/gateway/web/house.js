@@ -4,6 +4,7 @@
 const SHOWN_MAX = 4; // measurements of one device in its row
 const EVENT_MS = 6_000; // how long a pressed button is shown
 const NOWHERE = 'No room yet';
+const byName = new Intl.Collator(undefined, { numeric: true }).compare; // Plug 2 comes before Plug 10
 const SLIDERS = ['brightness', 'position', 'occupied_heating_setpoint', 'current_heating_setpoint'];
 const SAID = {
   contact: ['open', 'closed'],
@@ -39,7 +40,7 @@ export class House {
   /** A lamp to speak of, where there is one. */
   light() {
     const isLight = ({ capabilities, available }) => available !== false && capabilities.some((one) => one.part_of === 'light');
-    const lamps = [...this.#devices.values()].filter(isLight).sort((a, b) => a.name.localeCompare(b.name));
+    const lamps = [...this.#devices.values()].filter(isLight).sort((a, b) => byName(a.name, b.name));
     return lamps.length > 0 ? { name: lamps[0].name, isOn: lamps[0].state.state === 'ON' } : null;
   }
 
@@ -93,7 +94,7 @@ export class House {
     }
     const list = section.querySelector('ul');
     const rows = [...list.children].filter((one) => one !== row.element);
-    const after = rows.find((one) => one.dataset.name.localeCompare(device.name) > 0);
+    const after = rows.find((one) => byName(one.dataset.name, device.name) > 0);
     row.element.dataset.name = device.name;
     // Moved only where it has to be: what has the focus keeps it.
     const stands = row.element.parentElement === list && row.element.nextElementSibling === (after ?? null);
@@ -275,7 +276,7 @@ function reads(device, controlled) {
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 function compare([a, x], [b, y]) {
-  return Number(a) - Number(b) || x.localeCompare(y);
+  return Number(a) - Number(b) || byName(x, y);
 }
 
 function words(tag, text) {
