@@ -3,11 +3,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// The longest wait for one answer.
+/// The longest wait for one answer. Bytes alone are none: a server may say every few seconds that it is still there.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an endpoint is spoken to.
@@ -135,7 +135,9 @@ impl Client {
 /// Lines of chunk sizes stand between the events and are passed over: no event of ours begins like one.
 fn answer_to(events: &mut BufReader<TcpStream>, id: u64) -> Outcome<String> {
     let (mut line, wanted) = (String::new(), [format!("\"id\":{id},"), format!("\"id\":{id}}}")]);
+    let by = Instant::now() + PATIENCE;
     loop {
+        in_time(by)?;
         line.clear();
         if events.read_line(&mut line).map_err(told)? == 0 {
             return Err("the event stream ended".into());
@@ -171,9 +173,10 @@ impl Head {
     }
 
     fn body(&self, line: &mut BufReader<TcpStream>) -> Outcome<String> {
-        let mut body = Vec::new();
+        let (mut body, by) = (Vec::new(), Instant::now() + PATIENCE);
         if self.field("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
             loop {
+                in_time(by)?;
                 let mut size = String::new();
                 line.read_line(&mut size).map_err(told)?;
                 let size = usize::from_str_radix(size.trim(), 16).map_err(|error| error.to_string())?;
@@ -197,6 +200,10 @@ fn dial(address: SocketAddr) -> Outcome<BufReader<TcpStream>> {
     let stream = TcpStream::connect(address).map_err(told)?;
     stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(PATIENCE))).map_err(told)?;
     Ok(BufReader::with_capacity(64 * 1024, stream))
+}
+
+fn in_time(by: Instant) -> Outcome<()> {
+    if Instant::now() < by { Ok(()) } else { Err(format!("no answer within {} s", PATIENCE.as_secs())) }
 }
 
 fn told(error: std::io::Error) -> String {
