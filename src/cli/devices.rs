@@ -177,6 +177,25 @@ fn show(answer: &Value, json: bool, page: impl Fn(&Value) -> String) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
+/// A line for each end of what was asked, by what `key` calls it; fails where one was not done.
+pub(super) fn show_ends(answer: &Value, key: &str, json: bool) -> anyhow::Result<ExitCode> {
+    show(answer, json, |answer| ends(answer, key))?;
+    let is_one_not_done = answer["results"].as_array().into_iter().flatten().any(|end| end["ok"] == false);
+    Ok(if is_one_not_done { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn ends(answer: &Value, key: &str) -> String {
+    let line = |end: &Value| {
+        let said = match (end["error"]["message"].as_str(), end["ok"].is_null()) {
+            (Some(why), _) => why,
+            (None, true) => "told, which no device answers",
+            (None, false) => "done",
+        };
+        format!("{}: {}", harmless(end[key].as_str().unwrap_or("?")), harmless(said))
+    };
+    answer["results"].as_array().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// The structured result of a call, while its steps are shown. A tool that failed is an error in its words.
 pub(super) fn done(hub: &Hub, tool: &str, arguments: &Value, json: bool) -> anyhow::Result<Value> {
     let mut bar = Bar::new(!json);
@@ -410,6 +429,15 @@ fn edit(hub: &Hub, device: &str, change: &Value, json: bool) -> anyhow::Result<E
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_of_it_is_a_line_for_each() {
+        let answer = json!({"results": [{"name": "lamp", "ok": true},
+            {"name": "spot", "ok": false, "error": {"message": "full\u{1b}[2J"}}, {"name": "plug", "ok": null}]});
+        let page = ends(&answer, "name");
+        assert!(page.starts_with("lamp: done\nspot: full") && !page.contains('\u{1b}'), "{page:?}");
+        assert!(page.ends_with("\nplug: told, which no device answers"), "{page:?}");
+    }
 
     #[test]
     fn a_device_is_shown_with_what_it_can_do() {

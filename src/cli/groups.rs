@@ -6,10 +6,9 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::cli::FAILED;
-use crate::cli::devices::done;
-use crate::cli::hub::{Hub, HubArgs, escaped};
-use crate::cli::listing::{harmless, table};
+use crate::cli::devices::{done, show_ends};
+use crate::cli::hub::{HubArgs, escaped};
+use crate::cli::listing::table;
 use crate::cli::users::all;
 
 const PATH: &str = "/api/v1/groups";
@@ -95,29 +94,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         What::Scene { name, number, action } => {
             let word = action.to_possible_value().expect("each has a word");
-            return scene(&hub, json!({ "group": name, "scene": number, "action": word.get_name() }), args.json);
+            let asked = json!({ "group": name, "scene": number, "action": word.get_name() });
+            return show_ends(&done(&hub, "groups.scene", &asked, args.json)?, "name", args.json);
         }
         What::Delete { name } => hub.ask(Method::DELETE, &one(&name), None)?,
     };
     println!("{}", if args.json { answer.to_string() } else { "Done.".into() });
     Ok(ExitCode::SUCCESS)
-}
-
-/// A line for each device; fails where one has not done it.
-fn scene(hub: &Hub, asked: Value, json: bool) -> anyhow::Result<ExitCode> {
-    let kept = done(hub, "groups.scene", &asked, json)?;
-    let results = kept["results"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let line = |one: &Value| {
-        let name = harmless(one["name"].as_str().unwrap_or("?"));
-        match (one["error"]["message"].as_str(), one["ok"].as_bool()) {
-            (Some(why), _) => format!("{name}: {}", harmless(why)),
-            (None, Some(true)) => format!("{name}: done"),
-            (None, _) => format!("{name}: told, which no device answers"),
-        }
-    };
-    let page = || results.iter().map(line).collect::<Vec<_>>().join("\n");
-    println!("{}", if json { kept.to_string() } else { page() });
-    Ok(if results.iter().any(|one| one["ok"] == false) { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
 fn one(name: &str) -> String {

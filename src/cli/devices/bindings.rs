@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
-use super::{done, one, show};
-use crate::cli::FAILED;
+use super::{done, one, show, show_ends};
 use crate::cli::hub::Hub;
-use crate::cli::listing::{harmless, table};
+use crate::cli::listing::table;
 
 #[derive(clap::Args)]
 pub struct Wish {
@@ -38,27 +37,12 @@ pub fn change(hub: &Hub, tool: &str, wish: Wish, json: bool) -> anyhow::Result<E
     for (key, number) in [("endpoint", endpoint), ("target_endpoint", target_endpoint)] {
         asked.extend(number.map(|number| (key.to_owned(), json!(number))));
     }
-    let ends = done(hub, tool, &Value::Object(asked), json)?;
-    show(&ends, json, page)?;
-    let is_all_done = ends["results"].as_array().into_iter().flatten().all(|one| one["ok"] == true);
-    Ok(if is_all_done { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    show_ends(&done(hub, tool, &Value::Object(asked), json)?, "cluster", json)
 }
 
 pub fn list(hub: &Hub, device: &str, json: bool) -> anyhow::Result<ExitCode> {
     let bound = hub.ask(Method::GET, &format!("{}/bindings", one(device)), None)?;
     show(&bound, json, rows)
-}
-
-/// A line for each cluster.
-fn page(ends: &Value) -> String {
-    let line = |one: &Value| {
-        let cluster = harmless(one["cluster"].as_str().unwrap_or("?"));
-        match one["error"]["message"].as_str() {
-            Some(why) => format!("{cluster}: {}", harmless(why)),
-            None => format!("{cluster}: done"),
-        }
-    };
-    ends["results"].as_array().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn rows(bound: &Value) -> String {
@@ -83,14 +67,6 @@ fn rows(bound: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_came_of_it_is_a_line_for_each_cluster() {
-        let ends = json!({"results": [{"cluster": "genOnOff", "ok": true},
-            {"cluster": "genLevelCtrl", "ok": false, "error": {"message": "full\u{1b}[2J"}}]});
-        let page = page(&ends);
-        assert!(page.starts_with("genOnOff: done\ngenLevelCtrl: full") && !page.contains('\u{1b}'), "{page:?}");
-    }
 
     #[test]
     fn a_row_shows_whom_the_house_knows_by_name() {

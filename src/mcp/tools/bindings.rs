@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Tool;
-use super::typed::{About, tool};
+use super::typed::{About, failure_of_all, tool};
 use crate::common::error::ErrorBody;
 use crate::common::who::{Principal, Role};
 use crate::home::{Bind, BindEnd, BindTarget, Bound, DeviceId, Keeper};
@@ -135,8 +135,7 @@ async fn done(home: &Keeper, wish: Wish, who: &Principal, undo: bool) -> Result<
     let ends = home.bind(who, Bind { device, target, endpoint, target_endpoint, clusters, undo }).await?;
     let end = |BindEnd { cluster, end }| End { cluster, ok: end.is_ok(), error: end.err() };
     let results: Vec<End> = ends.into_iter().map(end).collect();
-    let is_nothing_done = results.iter().all(|one| !one.ok);
-    let error = results.iter().find_map(|one| one.error.clone()).filter(|_| is_nothing_done);
+    let error = failure_of_all(results.iter().map(|one| (!one.ok, one.error.as_ref())));
     Ok(Ends { results, error })
 }
 

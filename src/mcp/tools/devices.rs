@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Tool;
 use super::page::{self, Page};
-use super::typed::{About, Deleted, Steps, bad_request, pinned_tool, tool, tool_in_steps};
+use super::typed::{About, Deleted, Steps, bad_request, failure_of_all, pinned_tool, tool, tool_in_steps};
 use crate::common::capability::Domain;
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Principal, Role};
@@ -297,8 +297,7 @@ pub(super) fn each(steps: Steps) -> impl FnMut(&SetResult, usize, usize) {
 impl Results {
     /// Where not one device has confirmed, the whole is a failure.
     pub fn of(results: Vec<SetResult>) -> Results {
-        let is_nothing_done = results.iter().all(|one| !one.ok);
-        let error = results.iter().find_map(|one| one.error.clone()).filter(|_| is_nothing_done);
+        let error = failure_of_all(results.iter().map(|one| (!one.ok, one.error.as_ref())));
         Results { results, error }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Tool;
 use super::devices::shown::{GroupShown, Names};
 use super::page::{self, Page};
-use super::typed::{About, Deleted, tool};
+use super::typed::{About, Deleted, failure_of_all, tool};
 use crate::common::error::{ErrorBody, ErrorCode};
 use crate::common::who::{Principal, Role};
 use crate::home::{DeviceId, GroupEdit, Keeper, KeptSceneWish, MemberSaid};
@@ -169,7 +169,6 @@ async fn keep(home: Arc<Keeper>, input: Scene, who: Arc<Principal>) -> Result<Ke
         Member { id, name, ok, error: end.and_then(Result::err) }
     };
     let results: Vec<Member> = said.into_iter().map(member).collect();
-    let is_nothing_done = results.iter().all(|one| one.ok == Some(false));
-    let error = results.iter().find_map(|one| one.error.clone()).filter(|_| is_nothing_done);
+    let error = failure_of_all(results.iter().map(|one| (one.ok == Some(false), one.error.as_ref())));
     Ok(Kept { results, error })
 }

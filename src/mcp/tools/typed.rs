@@ -142,6 +142,12 @@ pub fn not_found(what: &str) -> Fault {
     Fault::new(ErrorCode::NotFound, format!("there is no {what}"))
 }
 
+/// Of the ends of a whole, each whether nothing came of it and why: where nothing came of any, the whole is a failure, for the first reason.
+pub fn failure_of_all<'a>(ends: impl Iterator<Item = (bool, Option<&'a ErrorBody>)> + Clone) -> Option<ErrorBody> {
+    let is_nothing_done = ends.clone().all(|(failed, _)| failed);
+    ends.filter_map(|(_, why)| why).next().filter(|_| is_nothing_done).cloned()
+}
+
 pub fn bad_request(why: impl Into<String>) -> Fault {
     Fault::new(ErrorCode::BadRequest, why)
 }
