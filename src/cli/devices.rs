@@ -191,7 +191,10 @@ fn ends(answer: &Value, key: &str) -> String {
             (None, true) => "told, which no device answers",
             (None, false) => "done",
         };
-        format!("{}: {}", harmless(end[key].as_str().unwrap_or("?")), harmless(said))
+        let now = end["state"]
+            .as_object()
+            .map(|_| format!("; it says {}", pairs(&end["state"], STATE_SHOWN).replace('\n', "  ")));
+        format!("{}: {}{}", harmless(end[key].as_str().unwrap_or("?")), harmless(said), now.unwrap_or_default())
     };
     answer["results"].as_array().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
 }

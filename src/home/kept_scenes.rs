@@ -3,13 +3,26 @@
 //! scenes are `scenes`.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Map, Value};
+use tokio::time::{sleep, timeout};
 
 use super::house::Home;
 use super::keeper::{Keeper, bad};
 use super::run;
+use super::scenes::is_captured;
 use super::source::{DeviceId, KeptScene, KeptSceneWish, MemberEnd, Membership};
 use crate::common::error::ErrorBody;
 use crate::common::who::Principal;
+
+/// After a recall: every router passes it on, and a lamp needs a moment.
+const RECALLED_WITHIN: Duration = Duration::from_millis(500);
+
+/// The longest time for asking all what they are then, and how many are asked at a time.
+const LOOK_WAIT: Duration = Duration::from_secs(15);
+const ASKED_AT_ONCE: usize = 8;
 
 /// What is known of one member of the group.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,11 +31,13 @@ pub struct MemberSaid {
     pub name: Box<str>,
     /// `None`: it was told, and has not been asked for a word.
     pub end: Option<Result<(), ErrorBody>>,
+    /// After a recall: what it said that it is then.
+    pub state: Map<String, Value>,
 }
 
 impl Keeper {
-    /// One answer for each device of the group that has mains power. A recall is one message to all, which no device answers: what
-    /// they are then is what they report.
+    /// One answer for each device of the group that has mains power. A recall is one message to all, which no device answers, and after
+    /// which many do not report by themselves: each is asked what it is then.
     pub async fn kept_scene(
         &self,
         who: &Principal,
@@ -47,9 +62,31 @@ impl Keeper {
                 }
             }
             let ends = run::in_time(asked.kept_scene(wish), run::NETWORK_WAIT).await;
+            let of_source = said.len();
             said.extend(self.0.with(|home| home.said(membership.members, &ends, kept_out.as_ref())));
+            if what == KeptSceneWish::Recall && ends.is_ok() {
+                self.look(source, &mut said[of_source..]).await;
+            }
         }
         Ok(said)
+    }
+
+    /// Who does not answer in time stays as the house knows it.
+    async fn look(&self, source: usize, members: &mut [MemberSaid]) {
+        sleep(RECALLED_WITHIN).await;
+        let looks = members.iter_mut().map(|member| async {
+            let asked = self.0.with(|home| home.asked_after_recall(&member.id));
+            if asked.is_empty() {
+                return;
+            }
+            let values = run::in_time(self.0.sources[source].read(member.id.clone(), asked), run::SET_WAIT).await;
+            if let Ok(values) = values {
+                self.0.with_now(|home, now_ms| home.report(&member.id, values.clone(), Some(now_ms)));
+                member.state = values;
+            }
+        });
+        let all = stream::iter(looks).for_each_concurrent(ASKED_AT_ONCE, |look| look);
+        let _ = timeout(LOOK_WAIT, all).await;
     }
 }
 
@@ -68,6 +105,11 @@ impl Home {
     }
 
     /// `kept_out`: why some may not be in the group, where there is a reason.
+    fn asked_after_recall(&self, id: &DeviceId) -> Vec<Box<str>> {
+        let capabilities = self.device(id).into_iter().flat_map(|device| device.capabilities.iter());
+        capabilities.filter(|one| one.readable && is_captured(one)).map(|one| one.property.clone()).collect()
+    }
+
     fn said(
         &self,
         members: Vec<DeviceId>,
@@ -82,7 +124,7 @@ impl Home {
             Err(why) => Some(Err(why.clone())),
         };
         let name = |id: &DeviceId| self.device(id).map_or_else(|| id.0.clone(), |device| device.name.clone());
-        members.into_iter().map(|id| MemberSaid { name: name(&id), end: end(&id), id }).collect()
+        members.into_iter().map(|id| MemberSaid { name: name(&id), end: end(&id), state: Map::new(), id }).collect()
     }
 }
 

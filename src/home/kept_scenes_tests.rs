@@ -52,7 +52,14 @@ async fn each_member_with_mains_power_answers_for_itself() {
 
     let said = keeper.kept_scene(&owner(), "evening", 3, KeptSceneWish::Recall).await.expect("it is sent");
     assert!(said.iter().all(|one| one.end.is_none()) && said.len() == 3, "{said:?}");
-    assert_eq!(asked(&sources[0]), [Asked::KeptScene(wish(KeptSceneWish::Recall))]);
+    // What was recalled is asked for, and the house knows it from then on.
+    assert!(said.iter().all(|one| one.state["state"] == 1), "{said:?}");
+    let all = sources[0].was_asked();
+    assert_eq!(all[0], Asked::KeptScene(wish(KeptSceneWish::Recall)));
+    let is_read = |asked: &Asked| matches!(asked, Asked::Read(_, properties) if properties.contains(&"state".into()));
+    assert!(all.len() == 3 && all[1..].iter().all(is_read), "{all:?}");
+    let shown = keeper.device(&owner(), "0x2").expect("it is there");
+    assert_eq!(shown.state["state"], 1);
 
     assert_eq!(
         keeper.kept_scene(&owner(), "evening", 0, KeptSceneWish::Recall).await.map_err(|why| why.code),

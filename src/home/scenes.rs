@@ -63,8 +63,7 @@ impl Home {
 /// What a device is now, as it can be told again.
 pub(super) fn captured(device: &Device) -> Map<String, Value> {
     let mut set = Map::new();
-    let parts = device.capabilities.iter().filter(|one| one.settable && one.category.is_none());
-    for capability in parts.filter(|one| one.part_of.is_some_and(|part| CAPTURED.contains(&part))) {
+    for capability in device.capabilities.iter().filter(|one| is_captured(one)) {
         let Some(value) = device.state.get(&*capability.property).and_then(|value| again(capability, value)) else {
             continue;
         };
@@ -91,6 +90,12 @@ pub(super) fn captured(device: &Device) -> Map<String, Value> {
         set.remove("state");
     }
     set
+}
+
+/// What scenes are made of.
+pub(super) fn is_captured(capability: &Capability) -> bool {
+    let is_part = |part| CAPTURED.contains(&part);
+    capability.settable && capability.category.is_none() && capability.part_of.is_some_and(is_part)
 }
 
 /// A reported value as a wish: of an object what can be set.

@@ -408,7 +408,7 @@ async fn groups_are_made_changed_and_taken_away_from_the_command_line() {
         ask(hub.address, None, "POST", "/api/v1/groups/Spots/scene", Some(json!({ "scene": 3, "action": "recall" })))
             .await;
     let results = [(LAMP, "kitchen lamp"), (SPOT, "kitchen spot")]
-        .map(|(id, name)| json!({ "id": id, "name": name, "ok": null }));
+        .map(|(id, name)| json!({ "id": id, "name": name, "ok": null, "state": { "state": "ON" } }));
     assert_eq!((recalled.status, &recalled.body["results"]), (200, &json!(results)));
     assert!(groups(&["scene", "spots", "0", "store"], 2).await.contains("1..=255"));
     groups(&["set", "all spots", "plug", "--rename", "Plugs"], 0).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::Tool;
 use super::devices::shown::{GroupShown, Names};
@@ -75,6 +76,10 @@ struct Member {
     name: Box<str>,
     /// True: the device has said that it has done it. Null: it was told, and such messages are not answered.
     ok: Option<bool>,
+    /// After a recall: what the device said that it is then.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schemars(default)]
+    state: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorBody>,
 }
@@ -116,7 +121,7 @@ pub fn tools(home: &Arc<Keeper>) -> Vec<Arc<dyn Tool>> {
         title: "Keep a scene in a group's devices",
         description: "Has the devices of a group themselves remember how they are now, under a number, or recalls or removes it. \
                       A remote that is bound to the group recalls it by its scene button also while the hub is away. A recall is \
-                      one message that no device answers (ok: null); devices.list shows what they report afterwards. For scenes \
+                      one message that no device answers (ok: null); each is asked afterwards what it is (state). For scenes \
                       with names, of any devices and confirmed, use scenes.capture and scenes.recall.",
         annotations: Annotations { open_world: Some(false), ..Annotations::SETS },
         access: Role::Member,
@@ -164,9 +169,9 @@ async fn take(home: Arc<Keeper>, input: Delete, who: Arc<Principal>) -> Result<D
 
 async fn keep(home: Arc<Keeper>, input: Scene, who: Arc<Principal>) -> Result<Kept, Fault> {
     let said = home.kept_scene(&who, &input.group, input.scene, input.action).await?;
-    let member = |MemberSaid { id, name, end }| {
+    let member = |MemberSaid { id, name, end, state }| {
         let ok = end.as_ref().map(Result::is_ok);
-        Member { id, name, ok, error: end.and_then(Result::err) }
+        Member { id, name, ok, state, error: end.and_then(Result::err) }
     };
     let results: Vec<Member> = said.into_iter().map(member).collect();
     let error = failure_of_all(results.iter().map(|one| (one.ok == Some(false), one.error.as_ref())));
