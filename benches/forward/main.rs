@@ -29,6 +29,9 @@ const PACES: [Pace; 3] = [
     Pace { streams: 200, interval: Duration::from_millis(100) },
 ];
 
+/// After its start, until a hub has given back the memory that it needed for that (`app/memory`).
+const RESTED: Duration = Duration::from_secs(8);
+
 const FLAT_OUT_STREAMS: [usize; 3] = [1, 8, 50];
 
 const P50_TIMES: f64 = 1.5;
@@ -219,7 +222,7 @@ fn say_others(load: &str, targets: &[Target<'_>], windows: &mut [Window]) {
 
 fn memory(rows: &mut Vec<Row>, binary: &Path, provider: &Provider, effort: &Effort) {
     let place = folder();
-    let (hub, _) = process::hub(binary, place.path(), provider.address);
+    let hub = rested(binary, place.path(), provider);
     rows.push(Row::new("PSS at rest", "MB", hub.pss_bytes() as f64 / MB, Bar::None));
     let target = Target { name: "hub", address: hub.address, speech: Speech::WebSocket, process: Some(&hub) };
     let window = measure::paced(&target, provider, PACES[2], effort.window);
@@ -227,12 +230,19 @@ fn memory(rows: &mut Vec<Row>, binary: &Path, provider: &Provider, effort: &Effo
     hub.stop();
     for (name, hello) in [("v1", false), ("v2, after hello", true)] {
         let place = folder();
-        let (hub, _) = process::hub(binary, place.path(), provider.address);
+        let hub = rested(binary, place.path(), provider);
         let each = measure::idle(&hub, effort.idle, hello);
         let name = format!("PSS of an idle WebSocket, {name} ({})", effort.idle);
         rows.push(Row::new(name, "kB", each / KB, Bar::AtMost(IDLE_KB)));
         hub.stop();
     }
+}
+
+/// A hub that has given back what its start needed.
+fn rested(binary: &Path, folder: &Path, provider: &Provider) -> Process {
+    let (hub, _) = process::hub(binary, folder, provider.address);
+    std::thread::sleep(RESTED);
+    hub
 }
 
 fn starts(rows: &mut Vec<Row>, binary: &Path, provider: &Provider, effort: &Effort) {

@@ -1,6 +1,8 @@
 //! The words of a conversation with a model: what is asked of a provider and what it streams back. Knows no provider's
 //! wire format; the adapters translate, and the docstrings name the fields they translate from.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -198,7 +200,8 @@ pub struct ChatRequest {
     /// Oldest first; the last is what the user has just said.
     pub messages: Vec<Message>,
     pub sampling: Sampling,
-    pub tools: Vec<Tool>,
+    /// Shared with all other questions that offer them: dozens of schemas are larger than what is asked.
+    pub tools: Vec<Arc<Tool>>,
     pub tool_choice: ToolChoice,
     pub parallel_tool_calls: Option<bool>,
     pub response_format: Option<ResponseFormat>,

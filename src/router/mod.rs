@@ -43,6 +43,7 @@ use crate::common::speech::AudioFormat;
 use crate::common::who::Principal;
 use crate::mcp::Service;
 use crate::router::question::Wish;
+use crate::router::tools::known::KnownTools;
 use crate::router::tools::schemas::Schemas;
 use crate::router::usage::Ledger;
 use crate::store::Store;
@@ -115,7 +116,7 @@ impl Input {
 pub struct Brought {
     pub messages: Vec<Message>,
     pub sampling: Sampling,
-    pub tools: Vec<Tool>,
+    pub tools: Vec<Arc<Tool>>,
     pub tool_choice: ToolChoice,
     pub parallel_tool_calls: Option<bool>,
     pub response_format: Option<ResponseFormat>,
@@ -189,6 +190,7 @@ struct Shared {
     tools: Service,
     /// Who finds the likely ones of many.
     likely: OnceLock<Arc<dyn Likely>>,
+    known: KnownTools,
     schemas: Schemas,
     ledger: Arc<Ledger>,
     places: Arc<Semaphore>,
@@ -202,8 +204,8 @@ impl Router {
         tools: Service,
     ) -> Router {
         let (ledger, places) = (Arc::new(Ledger::new(store.clone())), Arc::new(Semaphore::new(TURNS_MAX)));
-        let (likely, schemas) = (OnceLock::new(), Schemas::default());
-        Router { shared: Arc::new(Shared { config, roster, store, tools, likely, schemas, ledger, places }) }
+        let (likely, known, schemas) = (OnceLock::new(), KnownTools::default(), Schemas::default());
+        Router { shared: Arc::new(Shared { config, roster, store, tools, likely, known, schemas, ledger, places }) }
     }
 
     /// Has the tools that a question may need found by this one. Once, before the first turn.

@@ -204,7 +204,7 @@ fn tools(shared: &Shared, config: &Config, question: &Question, who: &Principal)
     }
     let likely = shared.likely.get().map(|likely| likely.likely(&asked, who, LIKELY_MAX)).unwrap_or_default();
     Some(ToolPlan {
-        toolbox: Arc::new(Toolbox::new(all, likely, config.mcp.tools_shown)),
+        toolbox: Arc::new(Toolbox::new(shared.known.of(all), likely, config.mcp.tools_shown)),
         rounds_max: config.mcp.tool_rounds,
         confirms: ask.confirms,
         confirm_within: Duration::from_secs(config.mcp.confirm_s),

@@ -6,6 +6,7 @@ use super::*;
 use crate::common::chat::{Part, Role, ToolCallDelta, Usage};
 use crate::mcp::Annotations;
 use crate::router::round::{CALL_MAX, Deed};
+use crate::router::tools::known::Known;
 use crate::router::tools::output::Told;
 use crate::router::tools::testing::{definition, tool};
 use crate::router::tools::{Amount, Toolbox};
@@ -14,7 +15,7 @@ pub fn tools(confirms: bool) -> ToolPlan {
     let reset = Arc::new(definition("reset", Annotations::DESTROYS));
     let all = vec![tool("call_tool"), tool("door"), tool("lamp.set"), reset];
     ToolPlan {
-        toolbox: Arc::new(Toolbox::new(all, Vec::new(), 64)),
+        toolbox: Arc::new(Toolbox::new(Arc::new(Known::new(all)), Vec::new(), 64)),
         rounds_max: 3,
         confirms,
         confirm_within: 20 * SECOND,

@@ -53,7 +53,7 @@ fn question() -> ChatRequest {
     let schema = json!({"type": "object", "properties": {"on": {"type": "boolean"}}});
     let tool = Tool { name: "lamp".into(), description: None, schema, strict: None };
     let messages = vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, "Say hello")];
-    ChatRequest { model: "m".into(), messages, tools: vec![tool], ..ChatRequest::default() }
+    ChatRequest { model: "m".into(), messages, tools: vec![tool.into()], ..ChatRequest::default() }
 }
 
 async fn ask(case: &Case) -> Result<Answer, ProviderError> {

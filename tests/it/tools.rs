@@ -459,11 +459,14 @@ async fn whoever_brings_tools_gets_theirs_and_whoever_switches_them_off_none() {
     let world = FakeProvider::start(Script::answer(&["Hello."])).await;
     let hub = chatting(&world, |_| ()).await;
     let theirs = ChatTool { name: "mine".into(), description: None, schema: json!({"type": "object"}), strict: None };
-    let brought =
-        |tools: Vec<ChatTool>| Brought { messages: vec![Message::new(Role::User, "Hi")], tools, ..Brought::default() };
+    let brought = |tools: Vec<Arc<ChatTool>>| Brought {
+        messages: vec![Message::new(Role::User, "Hi")],
+        tools,
+        ..Brought::default()
+    };
     let of = |brought| Ask { input: Input::Brought(Box::new(brought)), ..ask("") };
     world.once(calls(&[("mine", "{}")]));
-    let heard = hub.start(of(brought(vec![theirs])), Principal::house(Door::Openai)).heard().await;
+    let heard = hub.start(of(brought(vec![theirs.into()])), Principal::house(Door::Openai)).heard().await;
     assert!(heard.is_done() && heard.0.iter().any(|news| matches!(news, News::ToolCall(_))), "{heard:?}");
     let tools = world.request(0).await.body["tools"].clone();
     assert_eq!((tools.as_array().map(Vec::len), &tools[0]["function"]["name"]), (Some(1), &json!("mine")));

@@ -130,7 +130,7 @@ mod tests {
     fn it_calls_tools_like_any_other_provider() {
         let tool =
             |name: &str| Tool { name: name.into(), description: None, schema: serde_json::json!({}), strict: None };
-        let request = ChatRequest { tools: vec![tool("devices_list")], ..asked("turn on the lamp") };
+        let request = ChatRequest { tools: vec![tool("devices_list").into()], ..asked("turn on the lamp") };
         let call = ToolCallDelta {
             index: 0,
             id: Some("assistant_1".into()),

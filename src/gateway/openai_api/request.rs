@@ -3,6 +3,7 @@
 //! `metadata`, `store`, …) is ignored.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -366,7 +367,7 @@ fn media(mime: &str, base64: &str) -> Result<Media, Refused> {
     Ok(Media { mime: mime.into(), data: data.into() })
 }
 
-fn tools(rows: Vec<ToolRow>) -> Result<Vec<Tool>, Refused> {
+fn tools(rows: Vec<ToolRow>) -> Result<Vec<Arc<Tool>>, Refused> {
     if rows.len() > TOOLS_MAX {
         return Err(refused("tools", format!("{TOOLS_MAX} tools are possible")));
     }
@@ -376,7 +377,7 @@ fn tools(rows: Vec<ToolRow>) -> Result<Vec<Tool>, Refused> {
             if !schema.is_object() {
                 return Err(refused("tools", format!("parameters of {:?} are no JSON Schema object", shown(&name))));
             }
-            Ok(Tool { name, description, schema, strict })
+            Ok(Tool { name, description, schema, strict }.into())
         }
         (kind, _) => Err(refused("tools", format!("a tool of the type {:?}: only `function` is taken", shown(kind)))),
     };

@@ -1,6 +1,7 @@
 //! The tools that a model is shown, by which names and in which words, and what it is told of a call. Policy: it calls
 //! nothing and asks nobody.
 
+pub mod known;
 pub mod names;
 pub mod output;
 pub mod refusal;
@@ -18,7 +19,7 @@ use crate::mcp::Definition;
 pub use names::Unknown;
 pub use refusal::Amount;
 
-use names::Names;
+use known::Known;
 use schemas::Schemas;
 use shown::{Budget, choose};
 
@@ -40,12 +41,10 @@ pub trait Likely: Send + Sync {
     fn likely(&self, question: &str, who: &Principal, limit: usize) -> Vec<Arc<Definition>>;
 }
 
-/// What one user's questions may use.
+/// What one question may use.
 pub struct Toolbox {
-    /// By name.
-    all: Vec<Arc<Definition>>,
+    known: Arc<Known>,
     likely: Vec<Arc<Definition>>,
-    names: Names,
     /// `mcp.tools_shown`.
     shown_max: usize,
 }
@@ -53,25 +52,24 @@ pub struct Toolbox {
 /// What goes with one request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Offer {
-    pub tools: Vec<chat::Tool>,
+    pub tools: Vec<Arc<chat::Tool>>,
     /// Answer in words: what is offered is there only because it was used before.
     pub in_words: bool,
 }
 
 impl Toolbox {
-    /// `all` by name.
-    pub fn new(all: Vec<Arc<Definition>>, likely: Vec<Arc<Definition>>, shown_max: usize) -> Toolbox {
-        Toolbox { names: Names::of(&all), all, likely, shown_max }
+    pub fn new(known: Arc<Known>, likely: Vec<Arc<Definition>>, shown_max: usize) -> Toolbox {
+        Toolbox { known, likely, shown_max }
     }
 
     /// The tool that a model means by this name.
     pub fn find(&self, called: &str) -> Result<&Arc<Definition>, Unknown> {
-        self.names.find(called)
+        self.known.names.find(called)
     }
 
     /// The name of a tool on the wire.
     pub fn wire(&self, tool: &str) -> &str {
-        self.names.wire(tool)
+        self.known.names.wire(tool)
     }
 
     /// The tools of a request in this dialect, by name; and what has to be left out and why, each told once.
@@ -81,7 +79,7 @@ impl Toolbox {
         amount: Amount,
         except: &BTreeSet<Box<str>>,
         schemas: &Schemas,
-    ) -> (Vec<chat::Tool>, Vec<String>) {
+    ) -> (Vec<Arc<chat::Tool>>, Vec<String>) {
         let mut left_out = Vec::new();
         let bytes = match amount {
             Amount::None => return (Vec::new(), left_out),
@@ -89,26 +87,23 @@ impl Toolbox {
             Amount::All => dialect.tools_bytes_max(),
         };
         let budget = Budget { count: self.shown_max.min(dialect.tools_max()), bytes };
-        let mut compiled = Vec::with_capacity(self.all.len());
-        for tool in self.all.iter().filter(|tool| !except.contains(self.names.wire(&tool.name))) {
-            match schemas.compiled(tool, dialect) {
-                Ok(one) => compiled.push((tool, one)),
+        let mut compiled = Vec::with_capacity(self.known.all.len());
+        let mut candidates = Vec::with_capacity(self.known.all.len());
+        for tool in &self.known.all {
+            let wire = self.wire(&tool.name);
+            if except.contains(wire) {
+                continue;
+            }
+            match schemas.compiled(tool, wire, dialect) {
+                Ok(one) => {
+                    candidates.push(shown::Candidate { name: &tool.name, pinned: tool.pinned, bytes: one.bytes });
+                    compiled.push(one);
+                }
                 Err(first) => left_out.extend(first),
             }
         }
-        let sized = |(tool, one): &(&Arc<Definition>, Arc<schemas::Compiled>)| {
-            let bytes = self.names.wire(&tool.name).len() + one.bytes;
-            shown::Candidate { name: tool.name.clone(), pinned: tool.pinned, bytes }
-        };
-        let candidates: Vec<_> = compiled.iter().map(sized).collect();
         let chosen = choose(&candidates, self.likely.iter().map(|tool| &*tool.name), budget);
-        let tools =
-            compiled.iter().zip(chosen).filter(|(_, is_chosen)| *is_chosen).map(|((tool, one), _)| chat::Tool {
-                name: self.names.wire(&tool.name).to_owned(),
-                description: Some(one.description.clone()).filter(|words| !words.is_empty()),
-                schema: one.schema.clone(),
-                strict: None,
-            });
+        let tools = compiled.iter().zip(chosen).filter(|(_, is_chosen)| *is_chosen).map(|(one, _)| one.tool.clone());
         (tools.collect(), left_out)
     }
 }

@@ -12,20 +12,20 @@ pub struct Budget {
 
 /// A tool that could be shown.
 #[derive(Debug, Clone)]
-pub struct Candidate {
-    pub name: Box<str>,
+pub struct Candidate<'a> {
+    pub name: &'a str,
     pub pinned: bool,
     pub bytes: usize,
 }
 
-/// For each candidate whether it is shown. `likely` are names, the likeliest first.
-pub fn choose<'a>(candidates: &[Candidate], likely: impl Iterator<Item = &'a str>, budget: Budget) -> Vec<bool> {
-    let is_finder = |one: &Candidate| FINDERS.contains(&&*one.name);
+/// For each candidate whether it is shown. They stand by name; `likely` are names, the likeliest first.
+pub fn choose<'a>(candidates: &[Candidate<'_>], likely: impl Iterator<Item = &'a str>, budget: Budget) -> Vec<bool> {
+    let is_finder = |one: &Candidate<'_>| FINDERS.contains(&one.name);
     let others = || candidates.iter().filter(|one| !is_finder(one));
     if others().count() <= budget.count && others().map(|one| one.bytes).sum::<usize>() <= budget.bytes {
         return candidates.iter().map(|one| !is_finder(one)).collect();
     }
-    let place = |name: &str| candidates.iter().position(|one| *one.name == *name);
+    let place = |name: &str| candidates.binary_search_by(|one| one.name.cmp(name)).ok();
     let finders = FINDERS.iter().filter_map(|name| place(name));
     let pinned = candidates.iter().enumerate().filter(|(_, one)| one.pinned).map(|(at, _)| at);
     let order: Vec<usize> = finders.chain(pinned).chain(likely.filter_map(place)).collect();
@@ -49,10 +49,8 @@ pub fn choose<'a>(candidates: &[Candidate], likely: impl Iterator<Item = &'a str
 mod tests {
     use super::*;
 
-    fn candidates(all: &[(&str, bool, usize)]) -> Vec<Candidate> {
-        all.iter()
-            .map(|(name, pinned, bytes)| Candidate { name: (*name).into(), pinned: *pinned, bytes: *bytes })
-            .collect()
+    fn candidates<'a>(all: &[(&'a str, bool, usize)]) -> Vec<Candidate<'a>> {
+        all.iter().map(|&(name, pinned, bytes)| Candidate { name, pinned, bytes }).collect()
     }
 
     fn shown(all: &[(&str, bool, usize)], likely: &[&str], count: usize, bytes: usize) -> Vec<String> {

@@ -62,7 +62,7 @@ fn each_model_thinks_in_its_own_form_and_has_room_for_it() {
     let forced = ChatRequest {
         model: "claude-haiku-4-5".into(),
         sampling: thinking(Effort::High),
-        tools: vec![tool],
+        tools: vec![tool.into()],
         tool_choice: ToolChoice::Required,
         ..ChatRequest::default()
     };
@@ -96,7 +96,7 @@ fn what_is_refused_is_given_up_once() {
         let request = ChatRequest {
             model: "claude-haiku-4-5".into(),
             sampling: Sampling { temperature: Some(0.5), ..Sampling::default() },
-            tools: vec![tool],
+            tools: vec![tool.into()],
             response_format: Some(format),
             ..ChatRequest::default()
         };

@@ -1,6 +1,8 @@
 //! The request of Messages: what is in it beside the conversation. Pure.
 //! Source: Anthropic API reference, "Messages".
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -69,7 +71,7 @@ pub fn body<'a>(request: &'a ChatRequest, manner: &Manner) -> impl Serialize + u
     let messages = turns::of(request, manner);
     // Without tools there is nothing to choose; and tools that are not to be called need not be there, unless they were.
     let idle = request.tool_choice == ToolChoice::None && !messages.iter().any(Turn::uses_tools);
-    let tools: &[Tool] = if idle { &[] } else { &request.tools };
+    let tools: &[Arc<Tool>] = if idle { &[] } else { &request.tools };
     Body {
         model: &request.model,
         max_tokens: manner.max_tokens,

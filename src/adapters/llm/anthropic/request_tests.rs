@@ -73,7 +73,8 @@ fn thinking_in_its_two_forms() {
 #[test]
 fn tools_and_whether_they_are_to_be_called() {
     let with = |tool_choice, parallel_tool_calls| {
-        let tools = vec![tool(Some(true)), Tool { schema: Value::Null, description: None, ..tool(Some(false)) }];
+        let tools =
+            vec![tool(Some(true)).into(), Tool { schema: Value::Null, description: None, ..tool(Some(false)) }.into()];
         sent(&ChatRequest { tools, tool_choice, parallel_tool_calls, ..question() })
     };
     let body = with(ToolChoice::Auto, None);
@@ -98,7 +99,7 @@ fn tools_and_whether_they_are_to_be_called() {
     let mut messages = question().messages;
     messages.push(Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] });
     messages.push(Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] });
-    let tools = vec![tool(None)];
+    let tools = vec![tool(None).into()];
     let body = sent(&ChatRequest { messages, tools, tool_choice: ToolChoice::None, ..question() });
     assert_eq!(body["tool_choice"], json!({"type": "none"}), "calls that were made must be explained");
     assert_eq!(body["tools"].as_array().map(Vec::len), Some(1));

@@ -1,6 +1,8 @@
 //! The request of `streamGenerateContent`: what is in it, and what a model may refuse of it. Pure.
 //! Source: Gemini API reference, "Generating content", "GenerationConfig", "Caching" (for `Tool`, `ToolConfig`).
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -190,8 +192,8 @@ pub fn body<'a>(request: &'a ChatRequest, manner: &Manner, picture: ImageConfig)
     }
 }
 
-fn functions<'a>(tools: &'a [Tool], manner: &Manner) -> Option<Functions<'a>> {
-    let function = |tool: &'a Tool| Function {
+fn functions<'a>(tools: &'a [Arc<Tool>], manner: &Manner) -> Option<Functions<'a>> {
+    let function = |tool: &'a Arc<Tool>| Function {
         name: &tool.name,
         description: tool.description.as_deref(),
         parameters_json_schema: manner.json_schema.then_some(&tool.schema),
@@ -210,7 +212,7 @@ fn takes_nothing(schema: &Value) -> bool {
     schema["properties"].as_object().is_none_or(Map::is_empty)
 }
 
-fn tool_config<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
+fn tool_config<'a>(tools: &[Arc<Tool>], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
     let is_strict = tools.iter().any(|tool| tool.strict == Some(true));
     let (mode, name) = match choice {
         _ if tools.is_empty() => return None,

@@ -46,7 +46,7 @@ fn the_least_and_the_most_that_is_sent() {
     };
     let most = ChatRequest {
         sampling,
-        tools: vec![tool(json!({"type": "object"}))],
+        tools: vec![tool(json!({"type": "object"})).into()],
         tool_choice: ToolChoice::Named("dim".into()),
         response_format: Some(ResponseFormat::Schema {
             name: "x".into(),
@@ -98,7 +98,7 @@ fn pictures_are_asked_of_models_that_paint() {
 #[test]
 fn how_tools_may_be_called() {
     let mode = |tool_choice, strict| {
-        let tools = vec![Tool { strict, ..tool(json!({"type": "object"})) }];
+        let tools = vec![Tool { strict, ..tool(json!({"type": "object"})) }.into()];
         let request = ChatRequest { tools, tool_choice, ..question("gemini-2.5-flash") };
         sent(&request, &Manner::of(&request))["toolConfig"]["functionCallingConfig"]["mode"].clone()
     };
@@ -116,7 +116,7 @@ fn what_a_model_refuses_is_left_out_or_said_otherwise() {
         json!({"type": "object", "properties": {"to": {"type": ["integer", "null"]}}, "additionalProperties": false});
     let request = ChatRequest {
         sampling: Sampling { presence_penalty: Some(1.0), ..Sampling::default() },
-        tools: vec![tool(schema.clone()), tool(json!({"type": "object", "properties": {}}))],
+        tools: vec![tool(schema.clone()).into(), tool(json!({"type": "object", "properties": {}})).into()],
         response_format: Some(ResponseFormat::Schema { name: "x".into(), schema, strict: None }),
         images: true,
         ..question("of-a-proxy")

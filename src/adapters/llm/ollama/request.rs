@@ -166,7 +166,12 @@ pub fn body<'a>(request: &'a ChatRequest, manner: &Manner) -> Result<impl Serial
         model: &request.model,
         messages,
         stream: true,
-        tools: request.tools.iter().filter(|tool| is_offered(tool, &request.tool_choice)).map(tool).collect(),
+        tools: request
+            .tools
+            .iter()
+            .filter(|tool| is_offered(tool, &request.tool_choice))
+            .map(|one| tool(one))
+            .collect(),
         format: request.response_format.as_ref().map(|format| match format {
             ResponseFormat::Json => Format::Json("json"),
             ResponseFormat::Schema { schema, .. } => Format::Schema(schema),

@@ -36,7 +36,7 @@ fn a_bare_question_and_one_with_every_wish() {
             presence_penalty: Some(-0.5),
             reasoning: Some(Effort::High),
         },
-        tools: vec![lamp()],
+        tools: vec![lamp().into()],
         response_format: Some(ResponseFormat::Schema { name: "x".into(), schema: json!({"a": 1}), strict: None }),
         ..question("m")
     };
@@ -96,7 +96,7 @@ fn messages_of_every_kind() {
 #[test]
 fn a_choice_of_tools_is_made_by_keeping_the_others_back() {
     let names = |tool_choice| {
-        let tools = vec![lamp(), chat::Tool { name: "plug".into(), ..lamp() }];
+        let tools = vec![lamp().into(), chat::Tool { name: "plug".into(), ..lamp() }.into()];
         let sent = sent(&ChatRequest { tools, tool_choice, ..question("m") });
         sent["tools"].as_array().map_or(0, Vec::len)
     };

@@ -2,6 +2,8 @@
 //! business.
 //! Source: OpenAI API reference, "Create chat completion"; OpenRouter API reference; llama.cpp `tools/server/README.md`.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -165,7 +167,7 @@ fn is_offered(tool: &chat::Tool, request: &ChatRequest, flavour: Flavour) -> boo
 }
 
 fn tools<'a>(request: &'a ChatRequest, manner: &Manner) -> Vec<Tool<'a>> {
-    let function = |tool: &'a chat::Tool| Function {
+    let function = |tool: &'a Arc<chat::Tool>| Function {
         name: &tool.name,
         description: tool.description.as_deref(),
         parameters: &tool.schema,

@@ -32,7 +32,7 @@ fn wishes(model: &str) -> ChatRequest {
             presence_penalty: Some(-0.5),
             reasoning: Some(Effort::Low),
         },
-        tools: vec![tool("lamp", Some(true)), tool("plug", None)],
+        tools: vec![tool("lamp", Some(true)).into(), tool("plug", None).into()],
         tool_choice: ToolChoice::Named("lamp".into()),
         parallel_tool_calls: Some(false),
         response_format: Some(ResponseFormat::Schema { name: "x".into(), schema: json!({"a": 1}), strict: Some(true) }),

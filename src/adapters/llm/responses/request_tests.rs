@@ -45,7 +45,7 @@ fn tools_and_the_shape_of_the_answer() {
     let tool = Offered { name: "light".into(), description: None, schema: schema.clone(), strict: None };
     let strict = Offered { name: "dim".into(), description: Some("Dims".into()), strict: Some(true), ..tool.clone() };
     let mut ask = ChatRequest {
-        tools: vec![tool, strict],
+        tools: vec![tool.into(), strict.into()],
         tool_choice: ToolChoice::Named("dim".into()),
         parallel_tool_calls: Some(false),
         response_format: Some(ResponseFormat::Schema { name: "lamp".into(), schema, strict: Some(true) }),
