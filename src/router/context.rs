@@ -73,7 +73,7 @@ pub fn request(
 ) -> ChatRequest {
     let mut request = written(link, profile, history, input, before);
     if !offer.tools.is_empty() {
-        request.tools = offer.tools.clone();
+        request.tools = offer.tools.to_vec();
         request.tool_choice = if offer.in_words { ToolChoice::None } else { ToolChoice::Auto };
     }
     if link.name.is_local() {

@@ -202,9 +202,10 @@ fn tools(shared: &Shared, config: &Config, question: &Question, who: &Principal)
     if all.is_empty() {
         return None;
     }
-    let likely = shared.likely.get().map(|likely| likely.likely(&asked, who, LIKELY_MAX)).unwrap_or_default();
+    let likely = shared.likely.get().cloned().map(|likely| (likely, who.clone()));
+    let look = move || likely.map(|(likely, who)| likely.likely(&asked, &who, LIKELY_MAX)).unwrap_or_default();
     Some(ToolPlan {
-        toolbox: Arc::new(Toolbox::new(shared.known.of(all), likely, config.mcp.tools_shown)),
+        toolbox: Arc::new(Toolbox::new(shared.known.of(all), Box::new(look), config.mcp.tools_shown)),
         rounds_max: config.mcp.tool_rounds,
         confirms: ask.confirms,
         confirm_within: Duration::from_secs(config.mcp.confirm_s),

@@ -320,8 +320,7 @@ impl Run {
             (Some(wanted), Some(toolbox)) => {
                 let Standing { amount, except } = wanted.standing;
                 let (tools, left_out) = toolbox.offer(dialect, amount, &except, &self.shared.schemas);
-                let shown = tools.iter().map(|tool| tool.name.as_str().into()).collect();
-                self.turn.handle_offered(link, now, shown, left_out);
+                self.turn.handle_offered(link, now, tools.clone(), left_out);
                 Offer { tools, in_words: wanted.in_words }
             }
             _ => Offer::default(),

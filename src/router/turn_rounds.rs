@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Step, Turn};
-use crate::common::chat::{Event, Message, Part, ToolCall, Usage};
+use crate::common::chat::{self, Event, Message, Part, ToolCall, Usage};
 use crate::common::error::{Failure, ProviderError};
 use crate::common::events::News;
 use crate::mcp::Note;
@@ -46,8 +46,8 @@ pub struct Rounds {
     pictures_before: u32,
     /// The model is asked for words, and no call is made any more.
     in_words: bool,
-    /// Names on the wire of what each link was shown last.
-    shown: BTreeMap<usize, Vec<Box<str>>>,
+    /// What each link was shown last.
+    shown: BTreeMap<usize, Arc<[Arc<chat::Tool>]>>,
     /// Since when a person is being asked.
     asking_since: Option<Instant>,
     /// What comes next begins a paragraph.
@@ -99,7 +99,7 @@ impl Turn {
     }
 
     /// It was shown these, and `left_out` is why others were not.
-    pub fn handle_offered(&mut self, link: usize, now: Instant, shown: Vec<Box<str>>, left_out: Vec<String>) {
+    pub fn handle_offered(&mut self, link: usize, now: Instant, shown: Arc<[Arc<chat::Tool>]>, left_out: Vec<String>) {
         if let Some(rounds) = &mut self.rounds {
             rounds.shown.insert(link, shown);
         }

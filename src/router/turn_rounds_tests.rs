@@ -8,14 +8,14 @@ use crate::mcp::Annotations;
 use crate::router::round::{CALL_MAX, Deed};
 use crate::router::tools::known::Known;
 use crate::router::tools::output::Told;
-use crate::router::tools::testing::{definition, tool};
+use crate::router::tools::testing::{definition, shown, tool};
 use crate::router::tools::{Amount, Toolbox};
 
 pub fn tools(confirms: bool) -> ToolPlan {
     let reset = Arc::new(definition("reset", Annotations::DESTROYS));
     let all = vec![tool("call_tool"), tool("door"), tool("lamp.set"), reset];
     ToolPlan {
-        toolbox: Arc::new(Toolbox::new(Arc::new(Known::new(all)), Vec::new(), 64)),
+        toolbox: Arc::new(Toolbox::new(Arc::new(Known::new(all)), Box::new(Vec::new), 64)),
         rounds_max: 3,
         confirms,
         confirm_within: 20 * SECOND,
@@ -348,7 +348,7 @@ fn a_budget_that_ends_between_rounds_ends_the_paid_part() {
 fn a_provider_that_refuses_tools_is_asked_again_without_and_that_is_remembered() {
     let mut played = played(&[OPENAI]);
     let refuse = |played: &mut Played, message: &str| {
-        let shown = ["door", "lamp_set", "reset"].map(Box::from).to_vec();
+        let shown = Arc::new(["door", "lamp_set", "reset"].map(shown));
         played.turn.handle_offered(0, played.now, shown, Vec::new());
         played.fail_with(
             played.slot(),

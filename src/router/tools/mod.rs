@@ -1,5 +1,5 @@
 //! The tools that a model is shown, by which names and in which words, and what it is told of a call. Policy: it calls
-//! nothing and asks nobody.
+//! nothing, and asks nobody but whom it is given.
 
 pub mod known;
 pub mod names;
@@ -9,7 +9,7 @@ pub mod schemas;
 mod shown;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::adapters::llm::schema::Dialect;
 use crate::common::chat;
@@ -41,10 +41,14 @@ pub trait Likely: Send + Sync {
     fn likely(&self, question: &str, who: &Principal, limit: usize) -> Vec<Arc<Definition>>;
 }
 
+/// The tools that a question may need, the likeliest first.
+type Look = Box<dyn FnOnce() -> Vec<Arc<Definition>> + Send>;
+
 /// What one question may use.
 pub struct Toolbox {
     known: Arc<Known>,
-    likely: Vec<Arc<Definition>>,
+    /// Looked for where not all can be shown, and once.
+    likely: LazyLock<Vec<Arc<Definition>>, Look>,
     /// `mcp.tools_shown`.
     shown_max: usize,
 }
@@ -52,14 +56,14 @@ pub struct Toolbox {
 /// What goes with one request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Offer {
-    pub tools: Vec<Arc<chat::Tool>>,
+    pub tools: Arc<[Arc<chat::Tool>]>,
     /// Answer in words: what is offered is there only because it was used before.
     pub in_words: bool,
 }
 
 impl Toolbox {
-    pub fn new(known: Arc<Known>, likely: Vec<Arc<Definition>>, shown_max: usize) -> Toolbox {
-        Toolbox { known, likely, shown_max }
+    pub fn new(known: Arc<Known>, look: Look, shown_max: usize) -> Toolbox {
+        Toolbox { known, likely: LazyLock::new(look), shown_max }
     }
 
     /// The tool that a model means by this name.
@@ -79,10 +83,10 @@ impl Toolbox {
         amount: Amount,
         except: &BTreeSet<Box<str>>,
         schemas: &Schemas,
-    ) -> (Vec<Arc<chat::Tool>>, Vec<String>) {
+    ) -> (Arc<[Arc<chat::Tool>]>, Vec<String>) {
         let mut left_out = Vec::new();
         let bytes = match amount {
-            Amount::None => return (Vec::new(), left_out),
+            Amount::None => return (Arc::default(), left_out),
             Amount::Few => FEW_BYTES_MAX,
             Amount::All => dialect.tools_bytes_max(),
         };
@@ -102,7 +106,8 @@ impl Toolbox {
                 Err(first) => left_out.extend(first),
             }
         }
-        let chosen = choose(&candidates, self.likely.iter().map(|tool| &*tool.name), budget);
+        let likely = std::iter::once_with(|| self.likely.iter()).flatten().map(|tool| &*tool.name);
+        let chosen = choose(&candidates, likely, budget);
         let tools = compiled.iter().zip(chosen).filter(|(_, is_chosen)| *is_chosen).map(|(one, _)| one.tool.clone());
         (tools.collect(), left_out)
     }
@@ -120,6 +125,11 @@ pub mod testing {
 
     pub fn tool(name: &str) -> Arc<Definition> {
         Arc::new(definition(name, Annotations::READS))
+    }
+
+    /// A tool as a model was shown it.
+    pub fn shown(name: &str) -> Arc<chat::Tool> {
+        Arc::new(chat::Tool { name: name.into(), description: None, schema: json!({"type": "object"}), strict: None })
     }
 
     pub fn definition(name: &str, annotations: Annotations) -> Definition {

@@ -2,9 +2,10 @@
 //! the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::common::chat;
 use crate::common::config::ProviderName;
 use crate::common::error::{Failure, ProviderError};
 
@@ -96,9 +97,9 @@ const MINDS: [&str; 16] = [
     "cannot",
 ];
 
-/// What an error says about the tools that were sent; `None`: something else is wrong. `shown` are their names, in the order
+/// What an error says about the tools that were sent; `None`: something else is wrong. `shown` are they, in the order
 /// sent.
-pub fn lesson(error: &ProviderError, shown: &[Box<str>], amount: Amount) -> Option<Lesson> {
+pub fn lesson(error: &ProviderError, shown: &[Arc<chat::Tool>], amount: Amount) -> Option<Lesson> {
     if shown.is_empty() {
         return None;
     }
@@ -116,11 +117,11 @@ pub fn lesson(error: &ProviderError, shown: &[Box<str>], amount: Amount) -> Opti
     if !is_about || !MINDS.iter().any(|word| said.contains(word)) {
         return None;
     }
-    if let Some(name) = shown.iter().find(|name| is_named(&error.message, name)) {
-        return Some(Lesson::Except(name.clone()));
+    if let Some(name) = shown.iter().map(|tool| &*tool.name).find(|name| is_named(&error.message, name)) {
+        return Some(Lesson::Except(name.into()));
     }
-    if let Some(name) = numbered(&said).and_then(|number| shown.get(number)) {
-        return Some(Lesson::Except(name.clone()));
+    if let Some(tool) = numbered(&said).and_then(|number| shown.get(number)) {
+        return Some(Lesson::Except(tool.name.as_str().into()));
     }
     Some(Lesson::Only(Amount::None))
 }
@@ -147,9 +148,10 @@ fn numbered(said: &str) -> Option<usize> {
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's time")]
 mod tests {
     use super::*;
+    use crate::router::tools::testing::shown;
 
     fn of(failure: Failure, message: &str) -> Option<Lesson> {
-        let shown: Vec<Box<str>> = ["lamp", "door", "users_list"].map(Into::into).into();
+        let shown = ["lamp", "door", "users_list"].map(shown);
         lesson(&ProviderError::new(failure, message), &shown, Amount::All)
     }
 
