@@ -1,11 +1,12 @@
 //! The words of a conversation with a model: what is asked of a provider and what it streams back. Knows no provider's
 //! wire format; the adapters translate, and the docstrings name the fields they translate from.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -161,13 +162,53 @@ pub enum Effort {
     High,
 }
 
+/// A JSON Schema, with its text: it is made once, and sent with every question.
+#[derive(Debug, Clone)]
+pub struct ToolSchema {
+    value: Value,
+    text: Box<RawValue>,
+}
+
+impl ToolSchema {
+    pub fn text(&self) -> &str {
+        self.text.get()
+    }
+}
+
+impl From<Value> for ToolSchema {
+    fn from(value: Value) -> ToolSchema {
+        let text = serde_json::value::to_raw_value(&value).expect("a value has a text");
+        ToolSchema { value, text }
+    }
+}
+
+impl Deref for ToolSchema {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
+impl PartialEq for ToolSchema {
+    fn eq(&self, other: &ToolSchema) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Serialize for ToolSchema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.text.serialize(serializer)
+    }
+}
+
 /// A tool that the model may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
     pub name: String,
     pub description: Option<String>,
-    /// JSON Schema of its arguments; an object.
-    pub schema: Value,
+    /// Of its arguments; an object.
+    pub schema: ToolSchema,
     /// Ask the provider to hold the model to the schema, where it can.
     pub strict: Option<bool>,
 }

@@ -65,8 +65,7 @@ pub struct Tally {
 
 /// Guessed tokens of a whole question: see [`Finished::asked_tokens`].
 pub fn asked_tokens(request: &ChatRequest) -> u64 {
-    let tools =
-        request.tools.iter().map(|tool| estimated_tokens(&tool.name) + estimated_tokens(&tool.schema.to_string()));
+    let tools = request.tools.iter().map(|tool| estimated_tokens(&tool.name) + estimated_tokens(tool.schema.text()));
     request.messages.iter().flat_map(|message| &message.parts).map(part_tokens).chain(tools).sum()
 }
 

@@ -51,7 +51,7 @@ fn adapter(name: ProviderName, dialect: &Dialect, world: &FakeProvider, key: Opt
 
 fn question() -> ChatRequest {
     let schema = json!({"type": "object", "properties": {"on": {"type": "boolean"}}});
-    let tool = Tool { name: "lamp".into(), description: None, schema, strict: None };
+    let tool = Tool { name: "lamp".into(), description: None, schema: schema.into(), strict: None };
     let messages = vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, "Say hello")];
     ChatRequest { model: "m".into(), messages, tools: vec![tool.into()], ..ChatRequest::default() }
 }

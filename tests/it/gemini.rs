@@ -122,7 +122,7 @@ async fn an_answer_goes_back_as_it_came() {
             Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] }
         })
         .collect();
-    let tool = Tool { name: "dim".into(), description: None, schema: json!({"type": "object"}), strict: None };
+    let tool = Tool { name: "dim".into(), description: None, schema: json!({"type": "object"}).into(), strict: None };
     let mut next = ChatRequest { tools: vec![tool.into()], ..question() };
     next.messages.extend([&[answer], &results[..]].concat());
     whole(soon("the next answer", provider.ask(next)).await.unwrap()).await;

@@ -113,7 +113,7 @@ async fn a_wish_that_a_server_does_not_know_is_dropped() {
 #[tokio::test]
 async fn one_tool_of_many_is_chosen_by_keeping_the_others_back() {
     let world = FakeProvider::start(Script::answer(&["ok"])).await;
-    let tool = |name: &str| Tool { name: name.into(), description: None, schema: json!({}), strict: None };
+    let tool = |name: &str| Tool { name: name.into(), description: None, schema: json!({}).into(), strict: None };
     let tools = ["lamp", "plug"].map(|name| tool(name).into()).into();
     let request = ChatRequest { tools, tool_choice: ToolChoice::Named("plug".into()), ..question() };
     listen(ask(&world, request).await.unwrap()).await;

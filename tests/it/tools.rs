@@ -458,7 +458,8 @@ async fn a_model_without_tools_answers_without_and_one_bad_tool_is_left_out() {
 async fn whoever_brings_tools_gets_theirs_and_whoever_switches_them_off_none() {
     let world = FakeProvider::start(Script::answer(&["Hello."])).await;
     let hub = chatting(&world, |_| ()).await;
-    let theirs = ChatTool { name: "mine".into(), description: None, schema: json!({"type": "object"}), strict: None };
+    let theirs =
+        ChatTool { name: "mine".into(), description: None, schema: json!({"type": "object"}).into(), strict: None };
     let brought = |tools: Vec<Arc<ChatTool>>| Brought {
         messages: vec![Message::new(Role::User, "Hi")],
         tools,

@@ -128,8 +128,12 @@ mod tests {
 
     #[test]
     fn it_calls_tools_like_any_other_provider() {
-        let tool =
-            |name: &str| Tool { name: name.into(), description: None, schema: serde_json::json!({}), strict: None };
+        let tool = |name: &str| Tool {
+            name: name.into(),
+            description: None,
+            schema: serde_json::json!({}).into(),
+            strict: None,
+        };
         let request = ChatRequest { tools: vec![tool("devices_list").into()], ..asked("turn on the lamp") };
         let call = ToolCallDelta {
             index: 0,

@@ -377,7 +377,7 @@ fn tools(rows: Vec<ToolRow>) -> Result<Vec<Arc<Tool>>, Refused> {
             if !schema.is_object() {
                 return Err(refused("tools", format!("parameters of {:?} are no JSON Schema object", shown(&name))));
             }
-            Ok(Tool { name, description, schema, strict }.into())
+            Ok(Tool { name, description, schema: schema.into(), strict }.into())
         }
         (kind, _) => Err(refused("tools", format!("a tool of the type {:?}: only `function` is taken", shown(kind)))),
     };

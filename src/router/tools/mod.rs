@@ -129,7 +129,12 @@ pub mod testing {
 
     /// A tool as a model was shown it.
     pub fn shown(name: &str) -> Arc<chat::Tool> {
-        Arc::new(chat::Tool { name: name.into(), description: None, schema: json!({"type": "object"}), strict: None })
+        Arc::new(chat::Tool {
+            name: name.into(),
+            description: None,
+            schema: json!({"type": "object"}).into(),
+            strict: None,
+        })
     }
 
     pub fn definition(name: &str, annotations: Annotations) -> Definition {

@@ -69,7 +69,8 @@ fn compile(tool: &Definition, wire: &str, dialect: Dialect) -> Result<Arc<Compil
     let room = chars_max.saturating_sub(note.chars().count());
     let mut description = schema::cut(tool.description.trim(), room);
     description.push_str(&note);
-    let bytes = wire.len() + description.len() + schema.to_string().len();
+    let schema = chat::ToolSchema::from(schema);
+    let bytes = wire.len() + description.len() + schema.text().len();
     let description = Some(description).filter(|words| !words.is_empty());
     let tool = Arc::new(chat::Tool { name: wire.to_owned(), description, schema, strict: None });
     Ok(Arc::new(Compiled { tool, bytes }))

@@ -58,7 +58,7 @@ fn each_model_thinks_in_its_own_form_and_has_room_for_it() {
     assert_eq!((off.thinking, off.temperature, off.max_tokens), (Thinking::Off, true, ANSWER_TOKENS));
     assert_eq!(asked("claude-opus-4-6", Sampling::default()).thinking, Thinking::Unsaid);
 
-    let tool = Tool { name: "f".into(), description: None, schema: serde_json::json!({}), strict: None };
+    let tool = Tool { name: "f".into(), description: None, schema: serde_json::json!({}).into(), strict: None };
     let forced = ChatRequest {
         model: "claude-haiku-4-5".into(),
         sampling: thinking(Effort::High),
@@ -92,7 +92,8 @@ fn sampling_goes_where_it_is_taken() {
 fn what_is_refused_is_given_up_once() {
     let all = || {
         let format = ResponseFormat::Schema { name: "s".into(), schema: serde_json::json!({}), strict: None };
-        let tool = Tool { name: "f".into(), description: None, schema: serde_json::json!({}), strict: Some(true) };
+        let tool =
+            Tool { name: "f".into(), description: None, schema: serde_json::json!({}).into(), strict: Some(true) };
         let request = ChatRequest {
             model: "claude-haiku-4-5".into(),
             sampling: Sampling { temperature: Some(0.5), ..Sampling::default() },

@@ -1,6 +1,7 @@
 //! The request of Messages: what is in it beside the conversation. Pure.
 //! Source: Anthropic API reference, "Messages".
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::manner::{Manner, Thinking};
 use super::turns::{self, Turn};
-use crate::common::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Tool, ToolChoice};
+use crate::common::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Tool, ToolChoice, ToolSchema};
 use crate::common::error::{Failure, ProviderError};
 
 /// Pictures that are taken, by their type.
@@ -43,7 +44,7 @@ struct ToolEntry<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    input_schema: Value,
+    input_schema: Cow<'a, ToolSchema>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }
@@ -115,18 +116,23 @@ fn system(request: &ChatRequest, manner: &Manner) -> String {
 }
 
 fn entry<'a>(tool: &'a Tool, manner: &Manner) -> ToolEntry<'a> {
-    let mut input_schema = match &tool.schema {
-        Value::Object(schema) => schema.clone(),
+    let input_schema = match &*tool.schema {
+        Value::Object(schema) if schema.contains_key("type") => Cow::Borrowed(&tool.schema),
+        Value::Object(schema) => Cow::Owned(typed(schema.clone())),
         // A tool without arguments.
-        _ => Map::new(),
+        _ => Cow::Owned(typed(Map::new())),
     };
-    input_schema.entry("type").or_insert_with(|| "object".into());
     ToolEntry {
         name: &tool.name,
         description: tool.description.as_deref().filter(|description| !description.is_empty()),
-        input_schema: input_schema.into(),
+        input_schema,
         strict: tool.strict.filter(|strict| *strict && manner.strict),
     }
+}
+
+fn typed(mut schema: Map<String, Value>) -> ToolSchema {
+    schema.insert("type".into(), "object".into());
+    Value::Object(schema).into()
 }
 
 fn choice(request: &ChatRequest) -> Option<Value> {

@@ -30,7 +30,7 @@ fn tool(strict: Option<bool>) -> Tool {
     Tool {
         name: "lamp".into(),
         description: Some("Switches.".into()),
-        schema: json!({"properties": {"on": {}}}),
+        schema: json!({"properties": {"on": {}}}).into(),
         strict,
     }
 }
@@ -73,8 +73,10 @@ fn thinking_in_its_two_forms() {
 #[test]
 fn tools_and_whether_they_are_to_be_called() {
     let with = |tool_choice, parallel_tool_calls| {
-        let tools =
-            vec![tool(Some(true)).into(), Tool { schema: Value::Null, description: None, ..tool(Some(false)) }.into()];
+        let tools = vec![
+            tool(Some(true)).into(),
+            Tool { schema: Value::Null.into(), description: None, ..tool(Some(false)) }.into(),
+        ];
         sent(&ChatRequest { tools, tool_choice, parallel_tool_calls, ..question() })
     };
     let body = with(ToolChoice::Auto, None);

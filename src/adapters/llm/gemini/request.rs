@@ -10,7 +10,7 @@ use super::contents::{self, Content, Style};
 use super::model::{self, Depth, GENERATION_OF_LEVELS, Thinking};
 use crate::adapters::llm::complaint::Complaint;
 use crate::adapters::llm::schema::{self, Dialect};
-use crate::common::chat::{ChatRequest, ResponseFormat, Tool, ToolChoice};
+use crate::common::chat::{ChatRequest, ResponseFormat, Tool, ToolChoice, ToolSchema};
 
 /// Google takes no more stop sequences.
 const STOP_MAX: usize = 5;
@@ -120,7 +120,7 @@ struct Function<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameters_json_schema: Option<&'a Value>,
+    parameters_json_schema: Option<&'a ToolSchema>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<Value>,
 }

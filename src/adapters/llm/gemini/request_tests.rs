@@ -22,7 +22,7 @@ fn config(request: &ChatRequest) -> Value {
 }
 
 fn tool(schema: Value) -> Tool {
-    Tool { name: "dim".into(), description: Some("Dims".into()), schema, strict: None }
+    Tool { name: "dim".into(), description: Some("Dims".into()), schema: schema.into(), strict: None }
 }
 
 fn refused(message: &str) -> Complaint {

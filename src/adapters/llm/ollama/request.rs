@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::adapters::llm::arguments;
 use crate::adapters::llm::complaint::Complaint;
 use crate::adapters::llm::media::Base64;
-use crate::common::chat::{self, ChatRequest, Effort, Part, ResponseFormat, Role, ToolChoice};
+use crate::common::chat::{self, ChatRequest, Effort, Part, ResponseFormat, Role, ToolChoice, ToolSchema};
 use crate::common::error::{Failure, ProviderError};
 use std::borrow::Cow;
 
@@ -119,7 +119,7 @@ struct ToolFunction<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    parameters: &'a Value,
+    parameters: &'a ToolSchema,
 }
 
 #[derive(Serialize)]

@@ -18,7 +18,7 @@ fn question(model: &str) -> ChatRequest {
 }
 
 fn lamp() -> chat::Tool {
-    chat::Tool { name: "lamp".into(), description: None, schema: json!({"type": "object"}), strict: Some(true) }
+    chat::Tool { name: "lamp".into(), description: None, schema: json!({"type": "object"}).into(), strict: Some(true) }
 }
 
 #[test]

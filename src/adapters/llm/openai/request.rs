@@ -11,7 +11,7 @@ pub use super::manner::{Flavour, Manner};
 
 use super::manner::{Field, effort};
 use super::message::{Message, messages};
-use crate::common::chat::{self, ChatRequest, Effort, ResponseFormat, ToolChoice};
+use crate::common::chat::{self, ChatRequest, Effort, ResponseFormat, ToolChoice, ToolSchema};
 use crate::common::error::ProviderError;
 
 pub const PATH: &str = "/chat/completions";
@@ -96,7 +96,7 @@ struct Function<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    parameters: &'a Value,
+    parameters: &'a ToolSchema,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }

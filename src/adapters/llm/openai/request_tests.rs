@@ -18,7 +18,7 @@ fn wishes(model: &str) -> ChatRequest {
     let tool = |name: &str, strict| chat::Tool {
         name: name.into(),
         description: Some("Switches.".into()),
-        schema: json!({"type": "object"}),
+        schema: json!({"type": "object"}).into(),
         strict,
     };
     ChatRequest {

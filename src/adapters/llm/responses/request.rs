@@ -10,7 +10,7 @@ pub use super::manner::Manner;
 use super::input::{Item, input};
 use super::manner::{ENCRYPTED_THOUGHTS, Painting};
 use crate::adapters::llm::openai::request::decimal;
-use crate::common::chat::{ChatRequest, ResponseFormat, ToolChoice};
+use crate::common::chat::{ChatRequest, ResponseFormat, ToolChoice, ToolSchema};
 
 pub const PATH: &str = "/responses";
 
@@ -78,7 +78,7 @@ enum Tool<'a> {
         name: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
-        parameters: &'a Value,
+        parameters: &'a ToolSchema,
         /// Left out it would mean true, and schemas with optional fields would be refused or changed.
         strict: bool,
     },

@@ -42,7 +42,7 @@ fn the_body_as_openai_wants_it_and_as_all_others_do() {
 #[test]
 fn tools_and_the_shape_of_the_answer() {
     let schema = json!({"type": "object", "properties": {}});
-    let tool = Offered { name: "light".into(), description: None, schema: schema.clone(), strict: None };
+    let tool = Offered { name: "light".into(), description: None, schema: schema.clone().into(), strict: None };
     let strict = Offered { name: "dim".into(), description: Some("Dims".into()), strict: Some(true), ..tool.clone() };
     let mut ask = ChatRequest {
         tools: vec![tool.into(), strict.into()],
