@@ -114,6 +114,45 @@ impl Toolbox {
 }
 
 #[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::testing::tool;
+    use super::*;
+
+    #[test]
+    fn two_questions_are_offered_the_same_tools_and_not_copies_of_them() {
+        let schemas = Schemas::default();
+        let known = Arc::new(Known::new(vec![tool("door"), tool("lamp.set")]));
+        let offers = || {
+            let looks_up_nothing = Box::new(|| unreachable!("all of them fit"));
+            let toolbox = Toolbox::new(known.clone(), looks_up_nothing, 64);
+            toolbox.offer(Dialect::OpenAi, Amount::All, &BTreeSet::new(), &schemas).0
+        };
+        let (first, second) = (offers(), offers());
+        assert_eq!(first.iter().map(|tool| &*tool.name).collect::<Vec<_>>(), ["door", "lamp_set"]);
+        assert!(first.iter().zip(&*second).all(|(a, b)| Arc::ptr_eq(a, b)));
+    }
+
+    #[test]
+    fn the_likely_ones_are_looked_up_once_where_not_all_fit() {
+        let all: Vec<_> = ["a", "b", "c", CALL_TOOL].into_iter().map(tool).collect();
+        let (looks, schemas) = (Arc::new(AtomicUsize::new(0)), Schemas::default());
+        let (counted, likely) = (looks.clone(), vec![all[2].clone()]);
+        let look = Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            likely
+        });
+        let toolbox = Toolbox::new(Arc::new(Known::new(all)), look, 2);
+        for _ in 0..2 {
+            let (tools, _) = toolbox.offer(Dialect::OpenAi, Amount::All, &BTreeSet::new(), &schemas);
+            assert_eq!(tools.iter().map(|tool| &*tool.name).collect::<Vec<_>>(), ["c", CALL_TOOL]);
+        }
+        assert_eq!(looks.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[cfg(test)]
 pub mod testing {
     //! Tools for tests.
 
