@@ -20,6 +20,7 @@ pub struct Known {
 impl Known {
     /// `all` by name.
     pub fn new(all: Vec<Arc<Definition>>) -> Known {
+        debug_assert!(all.is_sorted_by(|a, b| a.name < b.name), "they are looked up by name");
         Known { names: Names::of(&all), all: all.into() }
     }
 

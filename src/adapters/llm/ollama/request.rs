@@ -1,6 +1,9 @@
 //! The request of Ollama's own chat, and what a model may refuse of it. Pure.
 //! Source: Ollama `docs/api.md`, "Generate a chat completion"; `docs/capabilities/thinking`.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -10,7 +13,6 @@ use crate::adapters::llm::complaint::Complaint;
 use crate::adapters::llm::media::Base64;
 use crate::common::chat::{self, ChatRequest, Effort, Part, ResponseFormat, Role, ToolChoice, ToolSchema};
 use crate::common::error::{Failure, ProviderError};
-use std::borrow::Cow;
 
 pub const PATH: &str = "/api/chat";
 pub const MODELS_PATH: &str = "/api/tags";
@@ -166,12 +168,7 @@ pub fn body<'a>(request: &'a ChatRequest, manner: &Manner) -> Result<impl Serial
         model: &request.model,
         messages,
         stream: true,
-        tools: request
-            .tools
-            .iter()
-            .filter(|tool| is_offered(tool, &request.tool_choice))
-            .map(|one| tool(one))
-            .collect(),
+        tools: request.tools.iter().filter(|tool| is_offered(tool, &request.tool_choice)).map(tool).collect(),
         format: request.response_format.as_ref().map(|format| match format {
             ResponseFormat::Json => Format::Json("json"),
             ResponseFormat::Schema { schema, .. } => Format::Schema(schema),
@@ -198,7 +195,7 @@ fn is_offered(tool: &chat::Tool, choice: &ToolChoice) -> bool {
     }
 }
 
-fn tool(tool: &chat::Tool) -> Tool<'_> {
+fn tool(tool: &Arc<chat::Tool>) -> Tool<'_> {
     let function =
         ToolFunction { name: &tool.name, description: tool.description.as_deref(), parameters: &tool.schema };
     Tool { r#type: "function", function }
