@@ -114,6 +114,16 @@ async fn a_model_runs_no_program_of_its_own_choice_and_gives_nobody_a_tool() {
     assert_eq!(rooms.code(&model, "tool_overlays.delete", json!({"tool": "files__wipe"})).await, Forbidden);
 }
 
+/// It would have no effect, and who laid it would believe that it had.
+#[tokio::test]
+async fn nothing_is_laid_over_the_hubs_own_tools() {
+    let rooms = rooms();
+    for tool in ["devices.set", "ask", "search_tools", "", "a b"] {
+        let hidden = json!({"tool": tool, "hidden": true});
+        assert_eq!(rooms.code(&who("olga", Role::Owner), "tool_overlays.set", hidden).await, BadRequest, "{tool}");
+    }
+}
+
 #[tokio::test]
 async fn settings_are_known_checked_and_compared() {
     let rooms = rooms();

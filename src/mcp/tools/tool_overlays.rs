@@ -13,6 +13,7 @@ use super::{House, Tool, tool};
 use crate::common::who::{Principal, Role};
 use crate::mcp::call::Fault;
 use crate::mcp::definition::Annotations;
+use crate::mcp::upstream::names::may_be_of_a_server;
 use crate::store::ToolOverlay;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -87,6 +88,12 @@ async fn one(house: Arc<House>, input: Which, _: Arc<Principal>) -> Result<ToolO
 
 async fn put(house: Arc<House>, input: Set, who: Arc<Principal>) -> Result<ToolOverlay, Fault> {
     let overlay = input.overlay;
+    if !may_be_of_a_server(&overlay.tool) {
+        return Err(bad_request(
+            "tool: the persistent name of a tool of a server behind the hub, such as files__read_file. Over the hub's own tools \
+             nothing is laid; who may use them is said with users.set.",
+        ));
+    }
     may_change(&house, &overlay.tool, overlay.access.is_some(), &who).await?;
     if overlay.merged_into.as_deref() == Some(overlay.tool.as_str()) {
         return Err(bad_request("merged_into: a tool cannot be merged into itself"));

@@ -158,9 +158,14 @@ fn candidates(slug: &str, own: &str, bare: bool) -> impl Iterator<Item = String>
         format!("{head}{}_{}", &mapped[..mapped.len().min(room)], &hash[..digits])
     });
     // A name with a border in it is a name of the server before the border: nobody else gets it.
-    let is_own = is_tool_name(own) && !RESERVED.contains(&own) && !own.contains(BORDER);
+    let is_own = may_be_of_a_server(own) && !own.contains(BORDER);
     let alone = (bare && is_own).then(|| own.to_owned());
     alone.into_iter().chain(plain(slug, own)).chain(hashed)
+}
+
+/// Whether a tool of a server may be called so: the hub's own have a dot in their names, or are reserved.
+pub fn may_be_of_a_server(name: &str) -> bool {
+    is_tool_name(name) && !RESERVED.contains(&name)
 }
 
 /// The name without a hash, where nothing has to be changed for it.
